@@ -1,0 +1,1 @@
+"""The HTTP surface: ingest, reads, SQL, the web page."""

@@ -1,0 +1,128 @@
+"""Puts the HTTP surface together: routes, the guard around them, and what every error becomes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from api import (
+    budgets,
+    catalogue,
+    findings,
+    health,
+    incidents,
+    ingest,
+    pages,
+    reference,
+    sessions,
+    silences,
+    sql,
+    stream,
+    webhooks,
+)
+from api.guard import Door, Guard, hosts_of, is_loopback
+from api.meters import Timed
+from api.problems import ProblemError, problem_of, problem_response, validation_problem
+from api.services import Services, parts_of, start
+from tocsin.errors import TocsinError
+
+log = structlog.get_logger()
+
+_STATIC = Path(__file__).parent / "static"
+
+_ABOUT = """Self-hosted anomaly detection: lines in, a few explained incidents out.
+
+Every request carries a key, `Authorization: Bearer tocsin_...`, except while the service runs on loopback and no key
+was ever created. A key belongs to a tenant and holds scopes: `ingest`, `read`, `query`, `admin` (which includes them).
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the ASGI application.
+
+    Args:
+        services: what it is given; the caller opens and closes it.
+    """
+    app = FastAPI(
+        title="Tocsin",
+        version=version("tocsin"),
+        description=_ABOUT,
+        docs_url=None,  # the stock pages load their scripts from another host
+        redoc_url=None,
+        openapi_url=None,  # served behind the guard by `api.pages`
+        lifespan=_lifespan,
+    )
+    parts = start(services)
+    app.state.parts = parts
+    for module in (
+        ingest, incidents, findings, catalogue, sql, stream, webhooks, silences, budgets, health, pages
+    ):
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_exception_handler(TocsinError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(ValidationError, _on_validation)  # of a form on our page
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_crash)
+    settings = services.settings
+    loopback = is_loopback(settings.host)
+    door = Door(
+        keyring=parts.keyring,
+        sessions=parts.sessions,
+        loopback=loopback,
+        allow_open=loopback,
+        hosts=hosts_of([settings.public_url], settings.allowed_hosts),
+    )
+    app.add_middleware(Guard, door=door)
+    app.add_middleware(Timed, meters=parts.meters)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.parts.intake.close()
+
+
+def _answer(request: Request, problem: ProblemError) -> Response:
+    if pages.wants_page(request):
+        return pages.problem_page(request, problem)
+    return problem_response(problem.status, problem.detail, headers=problem.headers, members=problem.members)
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TocsinError), "registered for this class"
+    problem = problem_of(error)
+    if problem.status == 503:
+        problem.headers.setdefault("Retry-After", str(parts_of(request).retry_after_s()))
+    if problem.status >= 500 and problem is not error:
+        log.error("request_failed", path=request.url.path, error=str(error), exc_info=error)
+    return _answer(request, problem)
+
+
+async def _on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, (RequestValidationError, ValidationError)), "registered for these classes"
+    return _answer(request, validation_problem(error.errors()))
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for this class"
+    details = {404: "there is nothing at this path", 405: "this path does not take that method"}
+    detail = details.get(error.status_code, str(error.detail))
+    return _answer(request, ProblemError(error.status_code, detail, headers=error.headers))
+
+
+async def _on_crash(request: Request, error: Exception) -> Response:
+    # The framework raises the error again after this answer, so that the server logs it with its trace.
+    return _answer(request, ProblemError(500, "the service failed to answer; the reason is in its log"))

@@ -1,0 +1,1 @@
+"""Records in, scores out; then calibrated and judged."""

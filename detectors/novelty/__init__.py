@@ -1,0 +1,1 @@
+"""What was never seen before, weighed by how rarely anything new appears."""

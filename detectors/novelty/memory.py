@@ -1,0 +1,176 @@
+"""All that the novelty detector knows: the known things, the novelty rates of their groups, and a clock that ages them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from detectors.novelty.hashing import Hashes, combine
+from detectors.novelty.rates import Floats, Rates
+from detectors.novelty.settings import NoveltySettings
+from detectors.novelty.table import Rows, Table, newest
+from detectors.novelty.things import Pairs, Singles
+from tocsin.errors import StateError
+from tocsin.state import State
+
+KIND, VERSION = "novelty", 1
+_DAY_NS = 86_400_000_000_000
+_POOL_WEIGHT = 2.0  # observations that the habit of its peers is worth against an entity's own; chosen, not measured
+_SEPARATOR = "\x1f"  # between texts in the state; a text that holds it is kept with a blank instead
+
+
+class Memory:
+    """Known things and rates. Rows of `known` carry group, both ends of a pair (0 for singles), count, first and last."""
+
+    def __init__(self, settings: NoveltySettings) -> None:
+        self._settings = settings
+        self.known = Table({"group": "u8", "left": "u8", "right": "u8", "count": "f8", "first": "i8", "at": "i8"})
+        self.rates = Rates(settings.halflife_days * _DAY_NS)
+        self.now = 0  # ns of event time; 0 before the first record
+        self.records = 0
+        self.evicted = 0
+        self.texts = pl.DataFrame(schema={"key": pl.UInt64, "text": pl.String})
+
+    def is_known(self, keys: Hashes) -> NDArray[np.bool_]:
+        """Was each key seen within the age limit?"""
+        distinct = pl.Series(keys).unique().to_numpy()
+        rows = self.known.find(distinct)
+        if len(self.known) == 0:
+            return np.zeros(len(keys), np.bool_)
+        fresh = (rows >= 0) & (self.known["at"][rows] >= self._age_limit())
+        if fresh.all():
+            return np.ones(len(keys), np.bool_)
+        missing = pl.Series(distinct[~fresh])
+        return ~pl.Series(keys).is_in(missing.implode()).to_numpy()
+
+    def tick(self, times: Rows) -> None:
+        """Move the clock to the newest of `times`, sorted.
+
+        One line with a wild date must not make everything old: the clock moves no more than a day, and what the middle
+        of the batch itself spans, at a time.
+        """
+        if self.now == 0:
+            self.now = int(times[len(times) // 2])
+        low, high = np.quantile(times, (0.1, 0.9), method="lower")
+        self.now = max(self.now, min(int(times[-1]), self.now + _DAY_NS + int(high - low)))
+
+    def learn_keys(self, keys: Hashes, groups: Hashes, ends: tuple[Hashes, Hashes], times: Rows) -> None:
+        """Make keys known, one row an occurrence."""
+        if len(keys) == 0:
+            return
+        frame = pl.DataFrame({"key": keys, "group": groups, "left": ends[0], "right": ends[1], "time": times})
+        distinct = frame.group_by("key").agg(
+            pl.col("group", "left", "right").first(), pl.len().alias("count"), pl.col("time").max()
+        )
+        key = distinct["key"].to_numpy()
+        at = np.minimum(distinct["time"].to_numpy(), self.now)
+        count = distinct["count"].to_numpy().astype(np.float64)
+        rows = self.known.find(key)
+        old = rows >= 0
+        self.known["count"][rows[old]] += count[old]
+        self.known["at"][rows[old]] = np.maximum(self.known["at"][rows[old]], at[old])
+        new = {name: distinct[name].to_numpy()[~old] for name in ("group", "left", "right")}
+        self.known.add(key[~old], new | {"count": count[~old], "first": at[~old], "at": at[~old]})
+
+    def learn_texts(self, keys: Hashes, texts: pl.Series) -> None:
+        """Keep the readable text of new keys, for explanations."""
+        limit = self._settings.text_chars_max
+        clean = texts.str.head(limit).str.replace_all(_SEPARATOR, " ", literal=True)
+        frame = pl.DataFrame({"key": keys, "text": clean}).unique("key", maintain_order=True)
+        self.texts = pl.concat([self.texts, frame]).tail(self._settings.texts_max)
+
+    def prune(self) -> None:
+        """Forget what is too old or too much."""
+        settings, known = self._settings, self.known
+        known.keep(known["at"] >= self._age_limit())
+        if len(known) > settings.values_per_group_max:
+            mask = newest(known["group"], known["at"], settings.values_per_group_max, settings.values_max)
+            self.evicted += known.keep(mask)
+        self.evicted += self.rates.forget(settings.groups_max)
+
+    def pair_chance(self, singles: Singles, pairs: Pairs) -> Floats:
+        """-log10 of the chance that two known things meet for the first time.
+
+        Both ends speak: how often does this user meet new hosts, how often does this host meet new users? Each is the
+        end's own novelty rate, drawn towards that of its peers of the same experience (ends that were seen about as
+        often), so that a newcomer is judged as newcomers are. As odds the two multiply around the overall rate; the result
+        is kept between the two, since neither end may be overruled by extrapolation.
+        """
+        sides = [self._end_chance(singles, pairs, left=left) for left in (True, False)]
+        overall = -np.log10(self.rates.probability(pair_group(singles, pairs), self.now))
+        low, high = np.minimum(*sides), np.maximum(*sides)
+        return np.asarray(np.clip(sides[0] + sides[1] - overall, low, high), np.float64)
+
+    def pools(self, singles: Singles, pairs: Pairs, *, left: bool) -> Hashes:
+        """Group of an end's peers: same kinds on both sides, and seen about as often (by factors of two)."""
+        here, there = (pairs.left, pairs.right) if left else (pairs.right, pairs.left)
+        seen, _ = self.rates.counts(own_group(singles, pairs, left=left), self.now)
+        experience = np.minimum(np.log2(1.0 + seen), 12.0).astype(np.uint64)
+        return combine(combine(singles.group[here], singles.group[there]), experience + np.uint64(1))
+
+    def usual(self, keys: Sequence[np.uint64], *, among: str, top: int) -> list[str]:
+        """Texts of the most frequent known rows whose column `among` is one of `keys`."""
+        rows = np.flatnonzero(np.isin(self.known[among], np.array(keys, np.uint64)))
+        return self.describe(self.known.keys[rows[np.argsort(-self.known["count"][rows], kind="stable")[:top]]])
+
+    def partners(self, key: np.uint64, group: np.uint64, *, top: int) -> list[str]:
+        """Texts of the things of `group` that were seen most often with the thing `key`."""
+        found: list[tuple[float, np.uint64]] = []
+        for side, other in (("left", "right"), ("right", "left")):
+            rows = np.flatnonzero(self.known[side] == key)
+            ends = self.known[other][rows]
+            places = self.known.find(ends)
+            right_group = (places >= 0) & (self.known["group"][places] == group) if len(rows) else places >= 0
+            found += zip(self.known["count"][rows[right_group]], ends[right_group], strict=True)
+        found.sort(key=lambda item: (-item[0], int(item[1])))
+        return self.describe(np.array([end for _, end in found[:top]], np.uint64))
+
+    def describe(self, keys: Hashes) -> list[str]:
+        """Texts of keys, without those whose text was not kept."""
+        texts = dict(self.texts.filter(pl.col("key").is_in(pl.Series(keys, dtype=pl.UInt64).implode())).iter_rows())
+        return [texts[key] for key in keys.tolist() if key in texts]
+
+    def state(self) -> State:
+        """Return all of it, as plain values."""
+        joined = _SEPARATOR.join(self.texts["text"]).encode()
+        arrays = self.known.arrays("known") | self.rates.table.arrays("rates")
+        arrays |= {"texts.key": self.texts["key"].to_numpy(), "texts.text": np.frombuffer(joined, np.uint8)}
+        words = {"now": self.now, "records": self.records, "evicted": self.evicted}
+        return State(kind=KIND, version=VERSION, words=words, arrays=arrays)
+
+    def restore(self, state: State) -> None:
+        """Know what `state` knows and nothing else."""
+        state.expect(KIND, VERSION)
+        arrays: Mapping[str, NDArray[np.generic]] = state.arrays
+        try:
+            self.known.take("known", arrays)
+            self.rates.table.take("rates", arrays)
+            keys = arrays["texts.key"]
+            texts = arrays["texts.text"].tobytes().decode().split(_SEPARATOR) if len(keys) else []
+            self.texts = pl.DataFrame({"key": keys, "text": texts}, schema=self.texts.schema)
+            self.now, self.records, self.evicted = (int(state.words[name]) for name in ("now", "records", "evicted"))
+        except (KeyError, ValueError, pl.exceptions.PolarsError) as error:
+            raise StateError(f"novelty: {error!r}") from error
+
+    def _age_limit(self) -> int:
+        return self.now - int(self._settings.age_days * _DAY_NS)
+
+    def _end_chance(self, singles: Singles, pairs: Pairs, *, left: bool) -> Floats:
+        seen, news = self.rates.counts(own_group(singles, pairs, left=left), self.now)
+        peers = self.rates.probability(self.pools(singles, pairs, left=left), self.now)
+        chance = (news + _POOL_WEIGHT * peers) / (seen / 2.0 + _POOL_WEIGHT)
+        return np.asarray(-np.log10(np.minimum(chance, 1.0)), np.float64)
+
+
+def pair_group(singles: Singles, pairs: Pairs) -> Hashes:
+    """Group of all pairs of the same two kinds in a stream."""
+    return combine(singles.group[pairs.left], singles.group[pairs.right])
+
+
+def own_group(singles: Singles, pairs: Pairs, *, left: bool) -> Hashes:
+    """Group of the pairs that one end makes with the kind of the other."""
+    here, there = (pairs.left, pairs.right) if left else (pairs.right, pairs.left)
+    return combine(singles.key[here], singles.group[there])

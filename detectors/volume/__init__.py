@@ -1,0 +1,1 @@
+"""Counts per interval against a robust seasonal baseline."""

@@ -1,0 +1,1 @@
+"""How good the scores are: metrics of detectors and parsers on labelled data."""

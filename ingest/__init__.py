@@ -1,0 +1,1 @@
+"""Bytes in, records out: protocols, limits, the journal, parsing."""

@@ -1,0 +1,1 @@
+"""What we keep: tables, migrations, event segments, the promised views."""

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from api.words import ago, chance, count, lasted, plain, severity_bars, severity_word
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("severity", "word", "bars"),
+    [(0, "low", 1), (54, "low", 1), (55, "medium", 2), (70, "high", 3), (84, "high", 3), (85, "critical", 4)],
+)
+def test_a_severity_is_told_by_a_word_and_by_bars(severity: int, word: str, bars: int) -> None:
+    assert (severity_word(severity), severity_bars(severity)) == (word, bars)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text, ünïcödé, 日本", "plain text, ünïcödé, 日本"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07after", "after"),
+        ("\x9b31mred", "red"),
+        ("file\u202egnp.exe", "file<U+202E>gnp.exe"),
+        ("a\u200bb", "a<U+200B>b"),
+        ("nul\x00here", "nul<U+0000>here"),
+        ("lone \ud800 surrogate", "lone <U+D800> surrogate"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("back\rover", "back<U+000D>over"),
+        ("tag\U000e0041", "tag<U+E0041>"),
+    ],
+)
+def test_a_foreign_line_cannot_hide_or_turn_text(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "just now"), (42, "42 s ago"), (60, "1 min ago"), (7300, "2 h ago"), (200_000, "2 d ago"), (-3, "just now")],
+)
+def test_the_past_is_told_in_one_unit(seconds: int, words: str) -> None:
+    assert ago(NOW - timedelta(seconds=seconds), NOW) == words
+
+
+def test_a_time_to_come_is_not_called_past() -> None:
+    assert ago(NOW + timedelta(hours=3), NOW) == "in 3 h"
+
+
+def test_a_span_of_nothing_is_a_moment() -> None:
+    assert lasted(NOW, NOW) == "a moment"
+
+
+def test_numbers_are_grouped() -> None:
+    assert count(1_203_441) == "1\u202f203\u202f441"
+
+
+def test_a_p_value_is_told_as_a_chance() -> None:
+    assert chance(0.001) == "1 in 1\u202f000"
+    assert chance(1.0) == "1 in 1"
+    assert chance(1e-300).startswith("1 in more than")
