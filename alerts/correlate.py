@@ -111,6 +111,7 @@ class _Board:
         join, home = max(links, key=lambda each: preference(*each))
         if join.why in STRONG:
             home = self._merged(home, [each for each in links if each[0].why in STRONG and each[1].incident is None])
+            join = next(each for each, cluster in links if cluster is home)
         _take(home, finding, join, weights)
         self._index(home.first, _keys(weights, finding.trace_ids, finding.template_ids, (finding.stream,)))
 

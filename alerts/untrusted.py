@@ -6,8 +6,10 @@ import re
 
 # Terminal escapes: CSI (ESC [ ... letter), OSC (ESC ] ... BEL or ESC \), and two-byte escapes; also their 8-bit forms.
 _ANSI = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-~]"
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*[0-Z\\^-~]"
 )
+# An escape that the end of the window cut in two; its rest would be shown as text.
+_CUT = re.compile(r"(?:\x1b\[?|\x9b)[ -?]*\Z")
 _SPACE = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 # What changes how its neighbours look, or cannot be seen or encoded: C0 and C1 controls, zero-width characters,
 # bidirectional marks, embeddings and isolates, tags, surrogates, the byte order mark.
@@ -29,7 +31,10 @@ def neutralised(text: str, length_max: int) -> str:
     'ok red next'
     """
     window = text[: 4 * length_max + 64]  # an escape-laden line must not cost more than its shown part deserves
-    plain = _HIDDEN.sub("\ufffd", _SPACE.sub(" ", _ANSI.sub("", window)))
+    bare = _ANSI.sub("", window)
+    if len(window) < len(text):
+        bare = _CUT.sub("", bare)
+    plain = _HIDDEN.sub("\ufffd", _SPACE.sub(" ", bare))
     if len(plain) <= length_max and len(window) == len(text):
         return plain
     return plain[: length_max - 1].rstrip() + "…"
