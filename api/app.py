@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -24,8 +22,6 @@ from api import (
     incidents,
     ingest,
     pages,
-    reference,
-    sessions,
     silences,
     sql,
     stream,
@@ -33,11 +29,15 @@ from api import (
 )
 from api.guard import Door, Guard, hosts_of, is_loopback
 from api.meters import Timed
+from api.openapi import Application
 from api.problems import ProblemError, problem_of, problem_response, validation_problem
 from api.services import Services, parts_of, start
 from tocsin.errors import TocsinError
 
 log = structlog.get_logger()
+
+#: In the order in which the reference explains them.
+_MODULES = (ingest, incidents, findings, catalogue, sql, stream, webhooks, silences, budgets, health, pages)
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -54,7 +54,7 @@ def create_app(services: Services) -> FastAPI:
     Args:
         services: what it is given; the caller opens and closes it.
     """
-    app = FastAPI(
+    app = Application(
         title="Tocsin",
         version=version("tocsin"),
         description=_ABOUT,
@@ -65,14 +65,10 @@ def create_app(services: Services) -> FastAPI:
     )
     parts = start(services)
     app.state.parts = parts
-    for module in (
-        ingest, incidents, findings, catalogue, sql, stream, webhooks, silences, budgets, health, pages
-    ):
-        app.include_router(module.router)
+    app.include([module.router for module in _MODULES])
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_exception_handler(TocsinError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
-    app.add_exception_handler(ValidationError, _on_validation)  # of a form on our page
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_crash)
     settings = services.settings
@@ -112,8 +108,15 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, (RequestValidationError, ValidationError)), "registered for these classes"
+    assert isinstance(error, RequestValidationError), "registered for this class"
+    if _is_not_json(request) and any(each["loc"][:1] == ("body",) for each in error.errors()):
+        return _answer(request, ProblemError(415, "Content-Type header: send application/json"))
     return _answer(request, validation_problem(error.errors()))
+
+
+def _is_not_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return request.url.path.startswith("/v1/") and kind != "application/json" and not kind.endswith("+json")
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -123,6 +126,6 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return _answer(request, ProblemError(error.status_code, detail, headers=error.headers))
 
 
-async def _on_crash(request: Request, error: Exception) -> Response:
+async def _on_crash(request: Request, _error: Exception) -> Response:
     # The framework raises the error again after this answer, so that the server logs it with its trace.
     return _answer(request, ProblemError(500, "the service failed to answer; the reason is in its log"))

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 from fastapi import Request
+
 from api.problems import ProblemError
 
 
@@ -29,7 +30,12 @@ class Caller:
     tenant: str
     key_id: str | None  # None while the service is open
     scopes: frozenset[Scope]
-    via: Literal["open", "key", "session"]
+    via: Literal["open", "key", "password", "session"]  # "password": a key by Basic authentication
+
+    @property
+    def name(self) -> str:
+        """Who that is, for the record of what was changed."""
+        return f"key {self.key_id}" if self.key_id else "somebody on this machine"
 
     def may(self, scope: Scope) -> bool:
         """Whether this caller holds `scope`."""
@@ -81,7 +87,8 @@ class Needs:
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    async def __call__(self, request: Request) -> Caller:  # async: a plain function would cost a thread switch
+    async def __call__(self, request: Request) -> Caller:
+        """Refuse a caller that does not hold it. Async, because a plain function would cost a change of threads."""
         caller = caller_of(request)
         if not caller.may(self.scope):
             raise ProblemError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 
 from api.guard import session_cookie
 from api.problems import ProblemError
@@ -28,6 +31,21 @@ async def read_form(request: Request) -> dict[str, str]:
     except ValueError:
         raise ProblemError(400, f"form: more than {_FIELDS_MAX} fields") from None
     return dict(fields)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def fill(model: type[Model], values: Mapping[str, object]) -> Model:
+    """What the fields of a form ask for.
+
+    Raises:
+        RequestValidationError: a field is not what it must be.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
 
 
 async def own_form(request: Request, form: Annotated[dict[str, str], Depends(read_form)]) -> dict[str, str]:

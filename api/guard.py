@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote, urlsplit
 
@@ -100,9 +101,7 @@ class Guard:
                     return HTMLResponse(_AGAIN)
                 there = scope["path"] + (f"?{query}" if (query := scope["query_string"].decode("latin-1")) else "")
                 return RedirectResponse(f"/login?next={quote(there, safe='')}", status_code=303)
-            return problem_response(
-                problem.status, problem.detail, headers=problem.headers, members=problem.members
-            )
+            return problem_response(problem.status, problem.detail, headers=problem.headers, members=problem.members)
         return None
 
     def _check_host(self, headers: Headers) -> None:
@@ -117,7 +116,8 @@ class Guard:
             )
 
     def _check_origin(self, scope: Scope, headers: Headers, caller: Caller) -> None:
-        # A key in a header is proof enough. A cookie, or nothing at all, travels with requests of other web pages too.
+        # A bearer key is proof enough. A cookie, a password the browser remembers, or nothing at all travels with
+        # requests of other web pages too.
         if scope["method"] in _SAFE_METHODS or caller.via == "key":
             return
         origin = headers.get("origin")
@@ -129,8 +129,7 @@ class Guard:
         keyring = self._door.keyring
         authorization = headers.get("authorization")
         if authorization is not None:
-            scheme, _, text = authorization.partition(" ")
-            caller = await keyring.caller_of_key(text) if scheme.lower() == "bearer" else None
+            caller = await self._caller_of_header(authorization)
             if caller is not None:
                 return caller
             raise _unauthorized("Authorization header: this key is unknown, revoked or expired")
@@ -141,6 +140,23 @@ class Guard:
         if self._door.allow_open and not await keyring.has_keys():
             return OPEN_CALLER
         raise _unauthorized("Authorization header: a key is needed, as `Bearer tocsin_...`")
+
+    async def _caller_of_header(self, authorization: str) -> Caller | None:
+        scheme, _, text = authorization.partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._door.keyring.caller_of_key(text)
+        if scheme.lower() == "basic":  # for senders that know nothing else: the key is the password
+            caller = await self._door.keyring.caller_of_key(_password(text))
+            return replace(caller, via="password") if caller else None
+        return None
+
+
+def _password(text: str) -> str:
+    """The password of Basic authentication, or an empty text."""
+    try:
+        return base64.b64decode(text.strip(), validate=True).decode("utf-8", "replace").partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def is_public(path: str) -> bool:

@@ -36,6 +36,10 @@ Decoder = Callable[[bytes], tuple[pl.DataFrame, tuple[Rejected, ...]]]
 class JournalWriter(Protocol):
     """What is asked of the journal."""
 
+    @property
+    def next_offset(self) -> int:
+        """The offset the next entry will get."""
+
     def append(self, payload: bytes) -> Future[int]:
         """Take one entry; the future gives its offset once it is durable."""
 
@@ -77,7 +81,7 @@ class Sender:
 class Intake:
     """Takes bodies. One per process; every wait and every byte has a limit in the settings."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- everything it depends on is an argument
         self,
         settings: ApiSettings,
         limits: Limits,
@@ -254,5 +258,5 @@ def _batch_id(sender: Sender, offset: int | None) -> str:
     # A batch with a key is named by its key, so that it has one name however often and wherever it is sent again.
     if sender.identity is None:
         return f"b_{offset}"
-    digest = blake2b("\x1f".join((sender.tenant, sender.stream, sender.identity)).encode(), digest_size=12)
+    digest = blake2b(f"{sender.tenant}\x1f{sender.stream}\x1f{sender.identity}".encode(), digest_size=12)
     return f"b_{digest.hexdigest()}"

@@ -18,24 +18,38 @@ class KeyRow(Protocol):
     """A key as it is stored."""
 
     @property
-    def key_id(self) -> str: ...
+    def key_id(self) -> str:
+        """Its public half."""
+
     @property
-    def tenant(self) -> str: ...
+    def tenant(self) -> str:
+        """Whose it is."""
+
     @property
-    def secret_sha256(self) -> str: ...
+    def secret_sha256(self) -> str:
+        """Hex digest of its secret half."""
+
     @property
-    def scopes(self) -> frozenset[str]: ...
+    def scopes(self) -> frozenset[str]:
+        """Names of what it may do."""
+
     @property
-    def expires_at(self) -> datetime | None: ...
+    def expires_at(self) -> datetime | None:
+        """When it ends by itself."""
+
     @property
-    def revoked_at(self) -> datetime | None: ...
+    def revoked_at(self) -> datetime | None:
+        """When somebody ended it."""
 
 
 class KeyReads(Protocol):
     """What is asked of storage."""
 
-    def key(self, key_id: str) -> KeyRow | None: ...
-    def has_keys(self) -> bool: ...
+    def key(self, key_id: str) -> KeyRow | None:
+        """The key with this id."""
+
+    def has_keys(self) -> bool:
+        """Whether one was ever created."""
 
 
 class KeyRing:
@@ -82,9 +96,7 @@ class KeyRing:
         if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= self._clock()):
             return None
         scopes = frozenset(Scope(name) for name in row.scopes if name in set(Scope))
-        return Caller(
-            tenant=row.tenant, key_id=row.key_id, scopes=scopes, via="session" if via == "session" else "key"
-        )
+        return Caller(tenant=row.tenant, key_id=row.key_id, scopes=scopes, via="session" if via == "session" else "key")
 
     async def _row(self, key_id: str) -> KeyRow | None:
         remembered = self._rows.get(key_id)

@@ -10,9 +10,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from api import catalogue, incidents, reference, sql
 from api.auth import Caller, Needs, Scope, split_key
-from api.forms import Form, OwnForm
-from api.problems import ProblemError
-from api.render import address_of, page, snippets
+from api.forms import Form, OwnForm, fill
+from api.render import page, snippets
 from api.schemas import FeedbackAsked, IncidentPatch, IncidentStatus, SqlAnswer, SqlAsked
 from api.services import parts_of
 from api.sessions import COOKIE
@@ -22,6 +21,7 @@ from tocsin.errors import QueryError
 router = APIRouter(include_in_schema=False)
 
 _SHOWN_MAX = 20  # findings drawn on the page of an incident; the others are a link away
+_ROWS_MAX = 500  # of a query on the page
 _QUERY = "SELECT severity, status, title, opened_at\nFROM incidents\nORDER BY last_at DESC\nLIMIT 20"
 _STATUSES: dict[str, tuple[IncidentStatus, ...]] = {
     "active": ("open", "acknowledged"),
@@ -37,9 +37,10 @@ Querier = Annotated[Caller, Depends(Needs(Scope.QUERY))]
 
 
 @router.get("/")
-def incident_list(
+def incident_list(  # noqa: PLR0913 -- the parameters of the address
     request: Request,
     caller: Reader,
+    *,
     status: str = "active",
     severity_min: Annotated[int, Query(ge=0, le=100)] = 0,
     entity: Annotated[str, Query(max_length=300)] = "",
@@ -79,7 +80,7 @@ def incident_list(
         line_count=sum(stream.event_count for stream in streams),
         last_line_at=max((stream.last_seen for stream in streams), default=None),
         detectors=catalogue.detectors_of(parts, caller.tenant),
-        snippets=snippets(address_of(parts), key_needed=caller.via != "open"),
+        snippets=snippets(parts.base_url, key_needed=caller.via != "open"),
     )
 
 
@@ -94,7 +95,8 @@ def one_incident(request: Request, caller: Reader, incident_id: str) -> Response
 @router.post("/incidents/{incident_id}/status")
 def set_status(request: Request, caller: Changer, incident_id: str, form: OwnForm) -> Response:
     """A click on Acknowledge, Resolve or Reopen."""
-    incidents.change(parts_of(request), caller, incident_id, IncidentPatch.model_validate({"status": form.get("status", "")}))
+    patch = fill(IncidentPatch, {"status": form.get("status", "")})
+    incidents.change(parts_of(request), caller, incident_id, patch)
     return RedirectResponse(f"/incidents/{incident_id}", status_code=303)
 
 
@@ -102,7 +104,7 @@ def set_status(request: Request, caller: Changer, incident_id: str, form: OwnFor
 def give_feedback(request: Request, caller: Changer, incident_id: str, form: OwnForm) -> Response:
     """A verdict."""
     asked = {"label": form.get("label"), "reason": form.get("reason") or None}
-    incidents.give_feedback(parts_of(request), caller, incident_id, FeedbackAsked.model_validate(asked))
+    incidents.give_feedback(parts_of(request), caller, incident_id, fill(FeedbackAsked, asked))
     return RedirectResponse(f"/incidents/{incident_id}", status_code=303)
 
 
@@ -117,12 +119,12 @@ def sources(request: Request, caller: Reader) -> Response:
         live=True,
         streams=catalogue.streams_of(parts, caller.tenant),
         dead_letters=catalogue.dead_letters_of(parts, caller.tenant, limit=50, cursor=None).dead_letters,
-        snippets=snippets(address_of(parts), key_needed=caller.via != "open"),
+        snippets=snippets(parts.base_url, key_needed=caller.via != "open"),
     )
 
 
 @router.get("/query")
-def query_form(request: Request, caller: Querier) -> Response:
+def query_form(request: Request, _caller: Querier) -> Response:
     """A box for SQL."""
     return page(request, "query.html", here="/query", query=_QUERY, result=None, refused=None)
 
@@ -134,7 +136,7 @@ def run_query(request: Request, caller: Querier, form: OwnForm) -> Response:
     result: SqlAnswer | None = None
     refused: str | None = None
     try:
-        result = sql.run(parts_of(request), caller.tenant, SqlAsked(query=query, limit=500))
+        result = sql.run(parts_of(request), caller.tenant, fill(SqlAsked, {"query": query, "limit": _ROWS_MAX}))
     except QueryError as error:
         refused = str(error)
     return page(request, "query.html", here="/query", query=query, result=result, refused=refused)
@@ -149,7 +151,7 @@ async def openapi(request: Request) -> JSONResponse:
 @router.get("/docs")
 def docs(request: Request) -> Response:
     """The reference for people."""
-    by_tag = reference.endpoints(request.app.openapi(), address_of(parts_of(request)))
+    by_tag = reference.endpoints(request.app.openapi(), parts_of(request).base_url)
     return page(request, "docs.html", here="/docs", by_tag=by_tag)
 
 
@@ -177,13 +179,13 @@ async def login(request: Request, form: Form) -> Response:
         max_age=int(parts.services.settings.session_hours * 3600),
         httponly=True,
         samesite="strict",
-        secure=address_of(parts).startswith("https://"),
+        secure=parts.base_url.startswith("https://"),
     )
     return redirect
 
 
 @router.post("/logout")
-async def logout(form: OwnForm) -> Response:
+async def logout(_form: OwnForm) -> Response:
     """End the session in this browser."""
     redirect = RedirectResponse("/login", status_code=303)
     redirect.delete_cookie(COOKIE, httponly=True, samesite="strict")

@@ -133,9 +133,7 @@ def _type(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     return str(schema.get("format") or schema.get("type") or "any")
 
 
-def _curl(
-    openapi: Mapping[str, Any], address: str, path: str, method: str, content: Mapping[str, Any]
-) -> str:
+def _curl(openapi: Mapping[str, Any], address: str, path: str, method: str, content: Mapping[str, Any]) -> str:
     words = ["curl", "-sS"]
     if method != "get":
         words.append(f"-X {method.upper()}")

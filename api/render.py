@@ -15,7 +15,7 @@ from api import words
 from api.auth import Caller, Scope
 from api.guard import session_cookie
 from api.problems import ProblemError
-from api.services import Parts, parts_of
+from api.services import parts_of
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -74,15 +74,6 @@ def problem_page(request: Request, problem: ProblemError) -> Response:
     return answer
 
 
-def address_of(parts: Parts) -> str:
-    """Where this service is reached, for links and for lines to copy."""
-    settings = parts.services.settings
-    if settings.public_url:
-        return settings.public_url.rstrip("/")
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
-
-
 def snippets(address: str, *, key_needed: bool) -> list[tuple[str, str]]:
     """Lines a newcomer can paste to send a log, each with a title."""
     key = ' -H "Authorization: Bearer $TOCSIN_KEY"' if key_needed else ""
@@ -92,7 +83,6 @@ def snippets(address: str, *, key_needed: bool) -> list[tuple[str, str]]:
         ("A log file", f"{send}/var/log/syslog {address}/v1/ingest/syslog"),
         (
             "The last hour of this machine's journal",
-            f"journalctl --since -1h -o json | {send}- -H 'Content-Type: application/x-ndjson' "
-            f"'{address}/v1/ingest/journal?message_field=MESSAGE'",
+            f"journalctl --since -1h -o json | {send}- '{address}/v1/ingest/journal?format=ndjson'",
         ),
     ]

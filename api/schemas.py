@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 IncidentStatus = Literal["open", "acknowledged", "resolved"]
 FeedbackLabel = Literal["true_positive", "false_positive", "benign"]
@@ -14,6 +14,8 @@ WebhookEvent = Literal["incident.opened", "incident.updated", "incident.resolved
 MatcherKind = Literal["entity", "detector", "template_id", "stream"]
 
 Severity = Annotated[int, Field(ge=0, le=100)]
+#: Text that is kept. PostgreSQL cannot hold a NUL.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
 class Answer(BaseModel):
@@ -36,6 +38,12 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="One sentence that names the field, line or position.")
     errors: list[dict[str, str]] | None = Field(None, description="Every field that is wrong, with its own detail.")
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    status: str = Field(description="`ok` or `ready`.")
 
 
 class IngestError(Answer):
@@ -174,15 +182,17 @@ class IncidentPatch(Asked):
     """What a person changes about an incident; a field that is absent stays as it is."""
 
     status: IncidentStatus | None = None
-    assignee: str | None = Field(None, max_length=200, description="Null or empty: nobody.")
+    assignee: Text | None = Field(None, max_length=200, description="Null or empty: nobody.")
 
 
 class FeedbackAsked(Asked):
     """A verdict."""
 
     label: FeedbackLabel
-    reason: str | None = Field(None, max_length=2000)
-    scope: str | None = Field(None, max_length=300)
+    reason: Text | None = Field(None, max_length=2000)
+    scope: Text | None = Field(
+        None, max_length=300, description="How far the verdict reaches, for example `incident` or an entity."
+    )
 
 
 class Stream(Answer):
@@ -288,7 +298,10 @@ class WebhookAsked(Asked):
         default_factory=lambda: ["incident.opened", "incident.updated", "incident.resolved"], max_length=3
     )
     severity_min: Severity = 0
-    description: str | None = Field(None, max_length=300)
+    description: Text | None = Field(None, max_length=300)
+    routing_key: Text | None = Field(
+        None, min_length=1, max_length=200, description="PagerDuty's integration key; that format needs it."
+    )
 
 
 class WebhookPatch(Asked):
@@ -298,7 +311,8 @@ class WebhookPatch(Asked):
     format: WebhookFormat | None = None
     events: list[WebhookEvent] | None = Field(None, max_length=3)
     severity_min: Severity | None = None
-    description: str | None = Field(None, max_length=300)
+    description: Text | None = Field(None, max_length=300)
+    routing_key: Text | None = Field(None, min_length=1, max_length=200)
     enabled: bool | None = None
 
 
@@ -344,10 +358,15 @@ class SilenceAsked(Asked):
     """Findings that match are kept but raise nothing while the silence lasts."""
 
     matcher: MatcherKind
-    value: str = Field(min_length=1, max_length=500, examples=["user:backup"])
+    value: Text = Field(
+        min_length=1,
+        max_length=500,
+        examples=["user:backup"],
+        description="What must match; an entity or a stream may end in `*`.",
+    )
     starts_at: AwareDatetime | None = Field(None, description="Now when absent.")
     ends_at: AwareDatetime
-    reason: str = Field(min_length=1, max_length=1000)
+    reason: Text = Field(min_length=1, max_length=1000, examples=["planned maintenance"])
 
 
 class Silence(Answer):

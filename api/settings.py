@@ -27,6 +27,8 @@ class ApiSettings:
     stream_poll_s: float = 1.0  # how late a live page may be
     stream_heartbeat_s: float = 15.0  # below the idle time-out of common proxies (60 s)
     sql_running_max: int = 4  # queries at once; each is a process of its own
+    sql_waiting_max: int = 16  # queries that wait; each holds one of the 40 threads that serve reads
+    sql_wait_s: float = 5.0  # a person still waits for this; a program is told to come back
     page_rows: int = 100  # incidents on one page
     ready_lag_entries_max: int = 10_000  # journal entries the worker may be behind before /readyz says so
     ready_heartbeat_s_max: float = 30.0  # the worker beats every few seconds

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+
+from api.schemas import Finding, Incident
 
 #: Severity is a number, a word and a mark of one to four bars; no meaning rests on colour alone.
 _LEVELS = ((85, "critical", 4), (70, "high", 3), (55, "medium", 2), (0, "low", 1))
@@ -31,9 +34,9 @@ def severity_bars(severity: int) -> int:
 
 
 def plain(text: str) -> str:
-    """Foreign text without terminal colours, with every hidden or direction-turning character made visible.
+    r"""Foreign text without terminal colours, with every hidden or direction-turning character made visible.
 
-    >>> plain("user \\u202egnp.exe")
+    >>> plain("user \u202egnp.exe")
     'user <U+202E>gnp.exe'
     """
     return _HIDDEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", _ANSI.sub("", text))
@@ -66,9 +69,28 @@ def count(number: int) -> str:
 
 
 def chance(p_value: float) -> str:
-    """A p-value as people say it.
+    r"""A p-value as people say it.
 
     >>> chance(0.0004)
-    '1 in 2\\u202f500'
+    '1 in 2\u202f500'
     """
     return f"1 in {count(max(1, round(1 / p_value)))}" if p_value > 1e-12 else "1 in more than 10\u00b9\u00b2"
+
+
+def because(incident: Incident, findings: Sequence[Finding]) -> str:
+    """Why an incident is one, as one sentence: its strongest reason, and who agrees.
+
+    Args:
+        incident: of which.
+        findings: its own, the gravest first; they may be no longer kept.
+    """
+    if not findings:
+        return incident.title
+    first = findings[0]
+    reason = (first.evidence[0].summary if first.evidence else first.summary).strip().rstrip(".")
+    others = incident.finding_count - 1
+    if others < 1:
+        return f"{reason}."
+    agreeing = [name for name in incident.detectors if name != first.detector]
+    by = f", {' and '.join(agreeing)} among them" if agreeing else ""
+    return f"{reason}; {count(others)} more finding{'' if others == 1 else 's'} point to the same thing{by}."

@@ -1,0 +1,34 @@
+"""`/v1/budgets`: how many incidents a day people want to hear of; the service chooses every threshold from it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from api import schemas
+from api.auth import Caller, Needs, Scope
+from api.services import Parts, parts_of
+
+router = APIRouter(tags=["budgets"])
+
+
+@router.get("/v1/budgets", summary="The alert budget")
+def get_budget(request: Request, caller: Annotated[Caller, Depends(Needs(Scope.READ))]) -> schemas.Budget:
+    """How many incidents a day there may be, and how many there were in the last 24 hours."""
+    return _budget(parts_of(request), caller.tenant)
+
+
+@router.put("/v1/budgets", summary="Set the alert budget")
+@router.post("/v1/budgets", include_in_schema=False)
+def set_budget(
+    request: Request, caller: Annotated[Caller, Depends(Needs(Scope.ADMIN))], asked: schemas.BudgetAsked
+) -> schemas.Budget:
+    """Set how many incidents a day there may be. It holds from the next batch on; POST does the same."""
+    parts = parts_of(request)
+    parts.store.desk.set_budget(caller.tenant, asked.incidents_per_day)
+    return _budget(parts, caller.tenant)
+
+
+def _budget(parts: Parts, tenant: str) -> schemas.Budget:
+    return schemas.Budget.model_validate(parts.store.reads.budget(tenant))
