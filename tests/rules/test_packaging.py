@@ -52,7 +52,7 @@ def test_the_installed_program_scans_a_log(wheel: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", environment, cwd=tmp_path)
     installer = Path(sys.executable).with_name("uv")
     python = environment / "bin" / "python"
-    pins = ["-c", ROOT / "constraints.txt", wheel]
+    pins: list[str | Path] = ["-c", ROOT / "constraints.txt", wheel]
     if installer.exists():
         run(installer, "pip", "install", "-q", "-p", python, *pins, cwd=tmp_path)
     else:
@@ -64,4 +64,6 @@ def test_the_installed_program_scans_a_log(wheel: Path, tmp_path: Path) -> None:
     assert run(tocsin, "--version", cwd=tmp_path).strip().endswith("0.1.0")
     found = json.loads(run(tocsin, "scan", "app.log", "--json", cwd=tmp_path))
     assert found["lines"] == len(lines)
-    assert [line for incident in found["incidents"] for each in incident["findings"] for line in each["lines"]] == [2901]
+    assert [line for incident in found["incidents"] for each in incident["findings"] for line in each["lines"]] == [
+        2901
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ FINDING = Finding(
 )
 
 
-def a_silence(matcher: Matcher, **given: str) -> Silence:
+def a_silence(matcher: Matcher, **given: Any) -> Silence:
     silence = Silence(
         silence_id="s1",
         tenant="acme",
