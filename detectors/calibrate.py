@@ -1,9 +1,9 @@
 """Turns a detector's own scale into p-values: how often does a normal unit score this high?
 
-Inside what was seen, conformal p-values: (k + 1) / (n + 1) with k the (decayed) number of past scores at least as high.
-They are valid whatever the distribution, ties and a mass at zero included (Vovk et al., Algorithmic Learning in a
-Random World, 2005; with decaying weights: Barber et al., Annals of Statistics 51, 2023, theorem 2 for exchangeable data).
-Beyond the largest score seen, a generalised Pareto tail fitted by probability-weighted moments (Hosking and Wallis,
+Inside what was seen, conformal p-values: (k + 1) / (n + 1) with k the (decayed) number of past scores at least as
+high. They are valid whatever the distribution, ties and a mass at zero included (Vovk et al., Algorithmic Learning in a
+Random World, 2005; with decaying weights: Barber et al., Annals of Statistics 51, 2023, theorem 2 for exchangeable
+data). Beyond the largest score seen, a generalised Pareto tail fitted by probability-weighted moments (Hosking and Wallis,
 Technometrics 29, 1987), because 1 / (n + 1) alone could not tell a gross anomaly from a record by a hair.
 """
 
@@ -55,6 +55,11 @@ class Calibration:
         return float(self._counts.sum())
 
     @property
+    def seconds(self) -> float:
+        """Decayed event time learned from."""
+        return self._seconds
+
+    @property
     def units_per_day(self) -> float:
         """Units a day of event time, over at least `span_s_min`."""
         return self.units * _DAY_S / max(self._seconds, self._settings.span_s_min)
@@ -86,8 +91,8 @@ class Calibration:
     def update(self, scores: Floats, seconds: float) -> None:
         """Learn scores of normal times.
 
-        Feed every unit, findings too: leaving findings out would let the bar sink with each of them. Leave out only what
-        a user confirmed as a true anomaly.
+        Feed every unit, findings too: leaving findings out would let the bar sink with each of them. Leave out only
+        what a user confirmed as a true anomaly.
 
         Args:
             scores: finite; higher is more abnormal.
@@ -140,15 +145,16 @@ def _bins(scores: Floats) -> NDArray[np.int64]:
     size = np.clip(np.abs(scores), _SMALLEST, None)
     step = np.minimum(np.floor(np.log(size / _SMALLEST) / _RATIO), _SIDE - 1).astype(np.int64) + 1
     step[np.abs(scores) < _SMALLEST] = 0
-    return _SIDE + np.where(scores < 0, -step, step)
+    return np.asarray(_SIDE + np.where(scores < 0, -step, step), np.int64)
 
 
 def _fit_pareto(excess: Floats, weights: Floats) -> tuple[float, float]:
     """Shape and scale of a generalised Pareto distribution by probability-weighted moments.
 
-    Hosking and Wallis 1987 with a0 = E[X], a1 = E[X (1 - F(X))]; their k is minus our shape. Differs from the paper: weights,
-    and the shape is drawn towards 0.1 as by ten more exceedances and kept in [0, 0.9]: a negative shape would claim that
-    worse scores are impossible, which is more than some dozens of exceedances can know. The scale then keeps the mean.
+    Hosking and Wallis 1987 with a0 = E[X], a1 = E[X (1 - F(X))]; their k is minus our shape.
+    Differs from the paper: weights, and the shape is drawn towards 0.1 as by ten more exceedances and kept in [0, 0.9]:
+    a negative shape would claim that worse scores are impossible, which is more than some dozens of exceedances can
+    know. The scale then keeps the mean.
 
     Args:
         excess: ascending, positive.

@@ -47,7 +47,7 @@ def severity(p_value: float, cut: Cut) -> int:
     return int(np.clip(np.floor(40 + 10 * decades + 1e-9), 0, 100))
 
 
-def judge(
+def judge(  # noqa: PLR0913, PLR0917 -- the cut, the scores and what they are about: one call a batch
     detector: Detector,
     tenant: str,
     scores: pl.DataFrame,
@@ -57,7 +57,7 @@ def judge(
 ) -> tuple[Finding, ...]:
     """Make findings of the units whose p-value is at or below the cut, the strongest first.
 
-    Call it after `detector.score` and before `detector.fit` of the same batch: the detector explains the units it keeps.
+    Call it after `detector.score` and before `detector.fit` of the same batch: the detector explains what it keeps.
 
     Args:
         detector: that gave the scores.
@@ -88,9 +88,7 @@ def _traces(abnormal: pl.DataFrame, records: pl.DataFrame | None) -> Mapping[str
     return dict(traced.select("event_id", "trace_id").iter_rows())
 
 
-def _finding(
-    detector: Detector, tenant: str, row: Mapping[str, Any], cut: Cut, traces: Mapping[str, str]
-) -> Finding:
+def _finding(detector: Detector, tenant: str, row: Mapping[str, Any], cut: Cut, traces: Mapping[str, str]) -> Finding:
     reasons = detector.explain(row)
     start_at: datetime = row["start"]
     found = [traces[event] for event in row["event_ids"] if event in traces]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from typing import cast
 
@@ -36,7 +37,7 @@ def build(name: str, options: Mapping[str, object]) -> Detector:
 
 
 def _settings(name: str, settings_class: type, options: Mapping[str, object]) -> object:
-    known = set(settings_class.__dataclass_fields__)
+    known = {field.name for field in fields(settings_class)}
     if unknown := sorted(set(options) - known):
         raise SettingsError(f"detectors.{name}.{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
     try:
@@ -45,4 +46,3 @@ def _settings(name: str, settings_class: type, options: Mapping[str, object]) ->
         first = error.errors()[0]
         where = ".".join(str(part) for part in ("detectors", name, *first["loc"]))
         raise SettingsError(f"{where}: {first['msg']}") from error
-

@@ -1,7 +1,7 @@
 """Finds what was never seen: a template, an entity, a field value, or two known things that never met.
 
-A first time is worth as much as first times are rare where it happened (rates.py): a new user among 40 that have been the
-same for weeks is news, a new client address of a public site is not. The score of a record is the surprise, -log10 of
+A first time is worth as much as first times are rare where it happened (rates.py): a new user among 40 that have been
+the same for weeks is news, a new client address of a public site is not. The score of a record is the surprise, -log10 of
 that chance, of its most surprising thing, and up to half a decade more for further ones; many weak surprises never make
 a strong one. Measured basis: the first-seen edge on AIT alerts is right in 97-100 % of its alerts (papers/logs.md 5.3),
 and most of its false pairs are those of things that meet new partners all the time, which the rates take out.
@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from detectors.detector import SCORES, empty_scores
 from detectors.novelty.explain import explain
 from detectors.novelty.memory import Memory, own_group, pair_group
-from detectors.novelty.news import NOTHING, news_of
+from detectors.novelty.news import NOTHING, firsts, news_of, readable
 from detectors.novelty.settings import NoveltySettings
+from detectors.novelty.table import Rows
 from detectors.novelty.things import Pairs, Singles, in_order, things
 from tocsin.finding import Reason
 from tocsin.state import State
@@ -51,12 +53,12 @@ class NoveltyDetector:
     def score(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Return SCORES, one row a record, in time order.
 
-        Of several records of a batch that bring the same new thing only the first scores: one piece of news is one unit.
+        Of several records of a batch that bring the same new thing only the first scores: one piece of news, one unit.
         """
         if batch.is_empty():
             return empty_scores()
         records = in_order(batch)
-        news = news_of(records, self._memory, self._settings)
+        news = news_of(records, things(records, self._settings), self._memory, self._settings)
         rows = records.select(
             pl.int_range(pl.len(), dtype=pl.Int64).alias("record"),
             "stream",
@@ -102,13 +104,14 @@ class NoveltyDetector:
         memory.tick(times)
         singles, pairs = things(records, self._settings)
         known = memory.is_known(singles.key)
-        first = _firsts(singles.key, known)
+        first = firsts(singles.key, known)
         self._observe(singles, pairs, known, first, times)
         zeros = np.zeros(len(singles), np.uint64)
         memory.learn_keys(singles.key, singles.group, (zeros, zeros), times[singles.record])
         ends = (singles.key[pairs.left], singles.key[pairs.right])
         memory.learn_keys(pairs.key, pair_group(singles, pairs), ends, times[singles.record[pairs.left]])
-        memory.learn_texts(singles.key[first], singles.text.filter(pl.Series(first)))
+        new = np.flatnonzero(first)
+        memory.learn_texts(singles.key[new], readable(records, singles, new, self._settings.text_chars_max))
         memory.records += len(records)
         memory.prune()
 
@@ -116,27 +119,18 @@ class NoveltyDetector:
         self,
         singles: Singles,
         pairs: Pairs,
-        known: "np.typing.NDArray[np.bool_]",
-        first: "np.typing.NDArray[np.bool_]",
-        times: "np.typing.NDArray[np.int64]",
+        known: NDArray[np.bool_],
+        first: NDArray[np.bool_],
+        times: Rows,
     ) -> None:
         """Learn how often things are new. A pair says something only where both its ends were known before."""
         memory = self._memory
         meeting = known[pairs.left] & known[pairs.right]
         met = Pairs(left=pairs.left[meeting], right=pairs.right[meeting], key=pairs.key[meeting])
-        new = _firsts(met.key, memory.is_known(met.key))
+        new = firsts(met.key, memory.is_known(met.key))
         at = times[singles.record[met.left]]
         pools = [memory.pools(singles, met, left=left) for left in (True, False)]
         own = [own_group(singles, met, left=left) for left in (True, False)]
         groups = np.concatenate([singles.group, pair_group(singles, met), *own, *pools])
         moments = np.concatenate([times[singles.record], *[at] * 5])
         memory.rates.observe(groups, moments, np.concatenate([first, *[new] * 5]), memory.now)
-
-
-def _firsts(keys: "np.typing.NDArray[np.uint64]", known: "np.typing.NDArray[np.bool_]") -> "np.typing.NDArray[np.bool_]":
-    """Mask of the first occurrence of each key that is not known."""
-    mask = np.zeros(len(keys), np.bool_)
-    unknown = np.flatnonzero(~known)
-    if len(unknown):
-        mask[unknown[np.unique(keys[unknown], return_index=True)[1]]] = True
-    return mask

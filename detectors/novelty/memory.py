@@ -1,4 +1,4 @@
-"""All that the novelty detector knows: the known things, the novelty rates of their groups, and a clock that ages them."""
+"""All that the novelty detector knows: the known things, the novelty rates of their groups, a clock that ages them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SEPARATOR = "\x1f"  # between texts in the state; a text that holds it is kept 
 
 
 class Memory:
-    """Known things and rates. Rows of `known` carry group, both ends of a pair (0 for singles), count, first and last."""
+    """Known things and rates. Rows of `known` carry group, both ends of a pair (0 for singles), count, first, last."""
 
     def __init__(self, settings: NoveltySettings) -> None:
         self._settings = settings
@@ -78,8 +78,8 @@ class Memory:
     def learn_texts(self, keys: Hashes, texts: pl.Series) -> None:
         """Keep the readable text of new keys, for explanations."""
         limit = self._settings.text_chars_max
-        clean = texts.str.head(limit).str.replace_all(_SEPARATOR, " ", literal=True)
-        frame = pl.DataFrame({"key": keys, "text": clean}).unique("key", maintain_order=True)
+        short = texts.str.head(limit).str.replace_all(_SEPARATOR, " ", literal=True)
+        frame = pl.DataFrame({"key": keys, "text": short}).unique("key", maintain_order=True)
         self.texts = pl.concat([self.texts, frame]).tail(self._settings.texts_max)
 
     def prune(self) -> None:
@@ -96,8 +96,8 @@ class Memory:
 
         Both ends speak: how often does this user meet new hosts, how often does this host meet new users? Each is the
         end's own novelty rate, drawn towards that of its peers of the same experience (ends that were seen about as
-        often), so that a newcomer is judged as newcomers are. As odds the two multiply around the overall rate; the result
-        is kept between the two, since neither end may be overruled by extrapolation.
+        often), so that a newcomer is judged as newcomers are. As odds the two multiply around the overall rate; the
+        result is kept between the two, since neither end may be overruled by extrapolation.
         """
         sides = [self._end_chance(singles, pairs, left=left) for left in (True, False)]
         overall = -np.log10(self.rates.probability(pair_group(singles, pairs), self.now))
@@ -128,6 +128,23 @@ class Memory:
         found.sort(key=lambda item: (-item[0], int(item[1])))
         return self.describe(np.array([end for _, end in found[:top]], np.uint64))
 
+    def count(self, key: np.uint64) -> int:
+        """How often a thing or a pair was seen."""
+        return int(self._value("count", key))
+
+    def first(self, key: np.uint64) -> int:
+        """When it was seen first, ns of event time; 0 when it is not known."""
+        return int(self._value("first", key))
+
+    def lines(self, group: np.uint64) -> int:
+        """How many things of a group were seen, each as often as it was."""
+        return int(self.known["count"][self.known["group"] == group].sum())
+
+    def last_news(self, group: np.uint64) -> int:
+        """When something new came up in a group, ns of event time; 0 when nothing did."""
+        row = int(self.rates.table.find(np.array([group], np.uint64))[0])
+        return int(self.rates.table["news_at"][row]) if row >= 0 else 0
+
     def describe(self, keys: Hashes) -> list[str]:
         """Texts of keys, without those whose text was not kept."""
         texts = dict(self.texts.filter(pl.col("key").is_in(pl.Series(keys, dtype=pl.UInt64).implode())).iter_rows())
@@ -154,6 +171,10 @@ class Memory:
             self.now, self.records, self.evicted = (int(state.words[name]) for name in ("now", "records", "evicted"))
         except (KeyError, ValueError, pl.exceptions.PolarsError) as error:
             raise StateError(f"novelty: {error!r}") from error
+
+    def _value(self, column: str, key: np.uint64) -> float:
+        row = int(self.known.find(np.array([key], np.uint64))[0])
+        return float(self.known[column][row]) if row >= 0 else 0.0
 
     def _age_limit(self) -> int:
         return self.now - int(self._settings.age_days * _DAY_NS)

@@ -5,9 +5,9 @@ kind. It is made for logs in three ways.
 
 1. Logs come in bursts: a thousand lines of one minute are not a thousand chances. A minute with c observations counts
    sqrt(c), its novelties likewise, so that a quiet audit stream is not drowned by a busy one.
-2. While a vocabulary is being learned the past overstates what is still unseen. An observation made when s of n had been
-   seen weighs s / n (linear weights), so that the first minutes are soon forgotten: P = (m + 1) / (n / 2 + 1), with m the
-   weighted novelties. At the start n = 0 and P = 1: everything is new and nothing is surprising.
+2. While a vocabulary is being learned the past overstates what is still unseen. An observation made when s of n had
+   been seen weighs s / n (linear weights), so that the first minutes are soon forgotten: P = (m + 1) / (n / 2 + 1),
+   with m the weighted novelties. At the start n = 0 and P = 1: everything is new and nothing is surprising.
 3. Both fade with a half-life of event time: a group not heard of for long knows less.
 """
 

@@ -85,6 +85,11 @@ def group_of(stream: str, facet: Facet, name: str = "") -> np.uint64:
     return np.uint64(group[0])
 
 
+def key_of(group: np.uint64, text: str) -> np.uint64:
+    """Key of one thing of a group."""
+    return np.uint64(combine(group, hash_text(text))[0])
+
+
 def _hashed(texts: pl.Series) -> Hashes:
     """Hash a long series by its distinct texts."""
     frame = pl.DataFrame({"text": texts})

@@ -1,0 +1,171 @@
+"""What is new in a batch: each new thing with its surprise, and one readable unit text a record.
+
+The surprise of a thing is -log10 of the chance that a novelty of its group comes next (rates.py). The second novelty of
+a group within one batch is expected more than the first, the hundredth much more: the batch counts as a minute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from detectors.novelty.hashing import Hashes
+from detectors.novelty.memory import Memory, own_group
+from detectors.novelty.rates import Floats
+from detectors.novelty.settings import NoveltySettings
+from detectors.novelty.table import Rows
+from detectors.novelty.things import FACETS, Pairs, Singles
+
+#: The unit of a record that brings nothing new.
+NOTHING = "nothing new"
+
+Tag = Literal["line", "entity", "field", "pair", "entity in line"]
+
+_PARTS_MAX = 4  # news told about one record; more is not read
+_BETWEEN_PARTS = " ++ "
+_BETWEEN_ENDS = " <> "
+_ERROR, _FATAL = 17, 21  # OpenTelemetry severity numbers
+_TAGS: tuple[Tag, ...] = ("line", "entity", "field")  # of singles, in the order of FACETS
+_INVISIBLE = r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One new thing of a record, read back from a unit text."""
+
+    tag: Tag
+    texts: tuple[str, ...]  # one; two for a pair
+
+
+def firsts(keys: Hashes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mask of the first occurrence of each key that is not known."""
+    mask = np.zeros(len(keys), np.bool_)
+    unknown = np.flatnonzero(~known)
+    if len(unknown):
+        mask[unknown[np.unique(keys[unknown], return_index=True)[1]]] = True
+    return mask
+
+
+def readable(records: pl.DataFrame, singles: Singles, rows: Rows, chars_max: int) -> pl.Series:
+    """Texts of some singles for a person: the head of the line for a template, else the thing itself."""
+    template = singles.facet[rows] == FACETS.index("template")
+    bodies = records["body"].gather(singles.record[rows])
+    text = pl.select(pl.when(pl.lit(pl.Series(template))).then(bodies).otherwise(singles.text.gather(rows))).to_series()
+    return clean(text, chars_max).alias("text")
+
+
+def clean(text: pl.Series, chars_max: int) -> pl.Series:
+    """Heads of texts, in one line, without characters that cannot be seen or that separate the parts of a unit."""
+    head = text.str.head(chars_max).str.replace_all(_INVISIBLE, " ")
+    return head.str.replace_all(_BETWEEN_PARTS, " + ", literal=True).str.replace_all(_BETWEEN_ENDS, " - ", literal=True)
+
+
+def news_of(
+    records: pl.DataFrame, taken: tuple[Singles, Pairs], memory: Memory, settings: NoveltySettings
+) -> pl.DataFrame:
+    """The records that bring something new: `record` (row), `unit` (text), `score`.
+
+    Args:
+        records: in order.
+        taken: `things` of the records.
+        memory: what is known before them.
+        settings: of the detector.
+    """
+    singles, pairs = taken
+    known = memory.is_known(singles.key)
+    news = pl.concat(
+        [
+            _new_singles(records, singles, firsts(singles.key, known), memory, settings),
+            _new_pairs(records, singles, _meeting(pairs, known, memory), memory, settings),
+        ]
+    ).filter(pl.col("surprise") >= settings.surprise_min)
+    # The strongest decides; each further one adds half of what is left up to the bonus.
+    bonus = settings.bonus_max * (1.0 - 0.5 ** (pl.len() - 1.0))
+    return (
+        news.sort(["record", "surprise", "text"], descending=[False, True, False])
+        .group_by("record", maintain_order=True)
+        .agg(
+            pl.col("text").head(_PARTS_MAX).str.join(_BETWEEN_PARTS).first().alias("unit"),
+            (pl.col("surprise").first() + bonus).alias("score"),
+        )
+    )
+
+
+def parts_of(unit: str) -> tuple[Part, ...]:
+    """Read a unit text back, the strongest part first; empty when nothing was new."""
+    if unit == NOTHING:
+        return ()
+    parts = []
+    for text in unit.split(_BETWEEN_PARTS):
+        tag, _, content = text.partition(": ")
+        texts = tuple(content.split(_BETWEEN_ENDS)) if _BETWEEN_ENDS in content else (content,)
+        parts.append(Part(tag=_tag(tag), texts=texts))
+    return tuple(parts)
+
+
+def _tag(text: str) -> Tag:
+    for tag in (*_TAGS, *_PAIR_TAGS):
+        if text == f"new {tag}":
+            return tag
+    raise AssertionError(f"unit texts are made here, and this is none: {text!r}")
+
+
+_PAIR_TAGS: tuple[Tag, ...] = ("pair", "entity in line")
+
+
+def _meeting(pairs: Pairs, known: NDArray[np.bool_], memory: Memory) -> Pairs:
+    """The pairs that are new although both their ends are known; each once."""
+    both = known[pairs.left] & known[pairs.right]
+    left, right, key = pairs.left[both], pairs.right[both], pairs.key[both]
+    new = firsts(key, memory.is_known(key))
+    return Pairs(left=left[new], right=right[new], key=key[new])
+
+
+def _new_singles(
+    records: pl.DataFrame, singles: Singles, new: NDArray[np.bool_], memory: Memory, settings: NoveltySettings
+) -> pl.DataFrame:
+    rows = np.flatnonzero(new)
+    rows = rows[np.argsort(singles.record[rows], kind="stable")]
+    earlier = _earlier(singles.group[rows])
+    seen, before = memory.rates.counts(singles.group[rows], memory.now)
+    surprise = -np.log10(np.minimum((before + 1.0 + np.sqrt(earlier)) / (seen / 2.0 + 1.0), 1.0))
+    severity = records["severity_number"].to_numpy()[singles.record[rows]]
+    bonus = settings.error_bonus * ((severity >= _ERROR).astype(np.float64) + (severity >= _FATAL))
+    lines = (singles.facet[rows] == FACETS.index("template")) & (surprise >= settings.surprise_min)
+    heads = readable(records, singles, rows, settings.text_chars_max)
+    tags = pl.Series(np.array([f"new {tag}: " for tag in _TAGS])[singles.facet[rows]], dtype=pl.String)
+    return _frame(singles.record[rows], surprise + bonus * lines, tags + heads)
+
+
+def _new_pairs(
+    records: pl.DataFrame, singles: Singles, pairs: Pairs, memory: Memory, settings: NoveltySettings
+) -> pl.DataFrame:
+    ranks = [_earlier(own_group(singles, pairs, left=left)) for left in (True, False)]
+    surprise = memory.pair_chance(singles, pairs) - np.log10(1.0 + np.sqrt(np.maximum(*ranks)))
+    left, right = (readable(records, singles, rows, settings.text_chars_max) for rows in (pairs.left, pairs.right))
+    in_line = singles.facet[pairs.left] == FACETS.index("template")
+    tags = pl.Series(np.where(in_line, "new entity in line: ", "new pair: "), dtype=pl.String)
+    # The head of a line may be long and contain anything: it comes last.
+    first, second = (
+        pl.select(pl.when(pl.lit(pl.Series(in_line))).then(one).otherwise(other)).to_series()
+        for one, other in ((right, left), (left, right))
+    )
+    return _frame(singles.record[pairs.left], surprise, tags + first + _BETWEEN_ENDS + second)
+
+
+def _frame(record: Rows, surprise: Floats, text: pl.Series) -> pl.DataFrame:
+    schema = {"record": pl.Int64, "surprise": pl.Float64, "text": pl.String}
+    return pl.DataFrame({"record": record, "surprise": surprise, "text": text}, schema=schema)
+
+
+def _earlier(groups: Hashes) -> Floats:
+    """How often each group came before in the array."""
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    counts = np.empty(len(groups), np.float64)
+    counts[order] = np.arange(len(groups)) - np.searchsorted(ordered, ordered)
+    return counts
