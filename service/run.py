@@ -1,0 +1,123 @@
+"""`tocsin run`: the HTTP process with its worker beside it, or one of them alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import structlog
+
+from service.build import data_folder, opened
+from service.lock import owned
+from service.log import set_up_logging
+from service.serve import HttpProcess, listen
+from service.settings import Settings
+from service.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+Role = Literal["all", "api", "worker"]
+
+_HURRIED = 1  # exit status when a second signal cut the orderly end short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What the command line said beyond the settings."""
+
+    role: Role = "all"
+    config: Path | None = None  # passed on to the worker
+    supervised: bool = False  # this worker's standard input is a pipe that ends with its HTTP process
+
+
+def run(settings: Settings, options: RunOptions, say: Callable[[str], None]) -> int:
+    """Run until a signal comes; return the exit status.
+
+    Args:
+        settings: all of them.
+        options: which processes.
+        say: tells the person at the terminal.
+
+    Raises:
+        TocsinError: it cannot start.
+    """
+    set_up_logging(settings.log, role=options.role if options.role == "worker" else "api")
+    if options.role == "worker":
+        return _run_worker(settings, options)
+    return _run_http(settings, options, say)
+
+
+def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None]) -> int:
+    stopping = threading.Event()
+    with ExitStack() as stack:
+        folder = data_folder(settings)
+        stack.enter_context(owned(folder, "api"))
+        bound = stack.enter_context(listen(settings.api.host, settings.api.port))
+        settings = replace(settings, api=replace(settings.api, port=bound.getsockname()[1]))
+        parts = stack.enter_context(opened(settings, stopping))
+        supervisor: Supervisor | None = None
+
+        def start() -> None:
+            say(f"Tocsin {version('tocsin')} is at {settings.base_url}, data in {folder}")
+            if parts.is_open:
+                say("OPEN: no key exists, so everyone on this machine may read and change everything.")
+                say(f"      Make one, and the door is shut: tocsin key create --data {folder}")
+            if supervisor is not None:
+                supervisor.start()
+
+        def hurry() -> NoReturn:
+            if supervisor is not None:
+                supervisor.kill()
+            os._exit(_HURRIED)
+
+        http = HttpProcess(bound, parts, settings.run, on_start=start, on_hurry=hurry)
+        if options.role == "all":
+            supervisor = Supervisor(_worker_command(settings, options), settings.run, on_end=http.end)
+            stack.callback(supervisor.stop)
+        status = http.run()
+        for number in (signal.SIGTERM, signal.SIGINT):  # the loop is gone; the worker may still take its time
+            signal.signal(number, lambda _number, _frame: hurry())
+    log.info("stopped", status=status)
+    return status
+
+
+def _worker_command(settings: Settings, options: RunOptions) -> list[str]:
+    command = [sys.executable, "-P", "-m", "service", "run", "--role", "worker", "--supervised"]
+    command += ["--data", str(settings.data), "--host", settings.api.host, "--port", str(settings.api.port)]
+    return command + (["--config", str(options.config)] if options.config else [])
+
+
+def _run_worker(settings: Settings, options: RunOptions) -> int:
+    from service.worker import run_worker
+
+    stopping = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        if stopping.is_set():
+            os._exit(_HURRIED)
+        log.info("stopping", signal=signal.Signals(number).name)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    folder = data_folder(settings)
+    if options.supervised:
+        threading.Thread(target=_follow_parent, args=(stopping,), name="parent", daemon=True).start()
+    with owned(folder, "worker", wait_s=settings.run.lock_wait_s if options.supervised else 0.0):
+        run_worker(settings, stopping)
+    return 0
+
+
+def _follow_parent(stopping: threading.Event) -> None:
+    """End with the HTTP process, also when it was killed: its end of the pipe closes."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    stopping.set()

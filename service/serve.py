@@ -1,0 +1,157 @@
+"""The HTTP server of this process: a socket, uvicorn, ticks for the journal, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Generator
+
+import structlog
+import uvicorn
+
+from api.app import create_app
+from ingest.batch import encode, tick
+from service.build import Opened
+from service.supervisor import RunSettings
+from tocsin.errors import FullError, SettingsError, StorageError
+
+log = structlog.get_logger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind before anything is opened, so that a taken port is one clear line; 0 takes a free one.
+
+    Raises:
+        SettingsError: the address cannot be bound.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise SettingsError(
+            f"api.host, api.port: cannot listen on {host} port {port}: {reason}; is another one running? (--port)"
+        ) from error
+    bound.set_inheritable(False)
+    return bound
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with signals left to us, that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class HttpProcess:
+    """Serves until it is told to stop; the exit status is 0 unless something ended it.
+
+    Args:
+        bound: what it listens on.
+        opened: what the application was made of.
+        settings: how it ticks and stops.
+        on_start: called when it listens.
+        on_hurry: called at a second signal, when the user does not want to wait; does not return.
+    """
+
+    def __init__(
+        self,
+        bound: socket.socket,
+        opened: Opened,
+        settings: RunSettings,
+        *,
+        on_start: Callable[[], None],
+        on_hurry: Callable[[], None],
+    ) -> None:
+        self._bound = bound
+        self._services = opened.services
+        self._journal = opened.journal
+        self._settings = settings
+        self._on_hurry = on_hurry
+        self._status = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server = _Server(
+            uvicorn.Config(
+                create_app(opened.services),
+                access_log=False,  # requests are counted and timed at /metrics
+                log_config=None,
+                server_header=False,
+                date_header=True,
+                timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+                timeout_keep_alive=30,
+                # One process in front of us at most knows who called; nobody's header is believed.
+                proxy_headers=False,
+                ws="none",
+                lifespan="on",
+            ),
+            on_start,
+        )
+
+    def end(self, status: int) -> None:
+        """Stop because something else failed; from any thread."""
+        self._status = status
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop)
+        else:
+            self._stop()
+
+    def run(self) -> int:
+        """Serve, and return the exit status."""
+        with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
+            runner.run(self._serve())
+        return self._status
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            self._loop.add_signal_handler(number, self._on_signal, number)
+        ticking = asyncio.create_task(self._tick())
+        try:
+            await self._server.serve(sockets=[self._bound])
+        finally:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._services.stopping.is_set():
+            self._on_hurry()
+        log.info("stopping", signal=number.name)
+        self._stop()
+
+    def _stop(self) -> None:
+        # First: /readyz fails and live pages say goodbye. Then the server takes no more and finishes what it has.
+        self._services.stopping.set()
+        self._server.should_exit = True
+
+    async def _tick(self) -> None:
+        """Say in the journal that time passed while nothing arrived, so that silence is seen in event time."""
+        seen = self._journal.next_offset
+        while True:
+            await asyncio.sleep(self._settings.tick_s)
+            if self._journal.next_offset == seen:
+                try:
+                    await asyncio.wrap_future(self._journal.append(encode(tick(self._services.clock()))))
+                except FullError:
+                    log.debug("tick_skipped")  # senders hear of it, and /readyz says so
+                except StorageError as error:
+                    log.error("tick_failed", error=str(error))
+            seen = self._journal.next_offset
