@@ -1,0 +1,131 @@
+"""One batch of lines, and its bytes as they lie in the journal."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+import polars as pl
+from polars.exceptions import PolarsError
+
+from tocsin.errors import CorruptionError, InputError
+from tocsin.record import LINES, empty_lines
+
+_VERSION = 1
+_MAGIC = b"TB"
+_STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A line that could not be read; it goes to the dead letters."""
+
+    line: int  # 1-based place in the body
+    detail: str  # why, with the position in the line
+    raw: bytes  # the beginning of it, as far as `Limits.rejected_bytes_max`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one request brought into one stream."""
+
+    tenant: str
+    stream: str
+    observed_time: datetime  # when it arrived
+    identity: str | None  # the sender's own name for it
+    fingerprint: str  # of the body; tells a repeated batch from another one under the same name
+    lines: pl.DataFrame  # LINES
+    rejected: tuple[Rejected, ...] = ()
+
+
+class _Header(msgspec.Struct, frozen=True, array_like=True):
+    tenant: str
+    stream: str
+    observed_time: datetime
+    identity: str | None
+    fingerprint: str
+    rejected: list[tuple[int, str, bytes]]
+
+
+_decoder = msgspec.msgpack.Decoder(_Header)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def check_stream(name: str) -> str:
+    """Return `name` when a stream may be called so.
+
+    Raises:
+        InputError: it may not.
+    """
+    if _STREAM.match(name) is None:
+        raise InputError(
+            f"stream {name[:64]!r}: 1 to 128 letters, digits, '.', '_', ':', '@' or '-', beginning with a letter or digit"
+        )
+    return name
+
+
+def tick(observed_time: datetime) -> Batch:
+    """A batch without lines of nobody: it says that time passed while nothing arrived."""
+    return Batch(
+        tenant="", stream="", observed_time=observed_time, identity=None, fingerprint="", lines=empty_lines()
+    )
+
+
+def encode(batch: Batch) -> bytes:
+    """The batch as bytes: `TB`, version, length of the header, header (MessagePack), lines (Arrow IPC).
+
+    Not compressed: the journal does that for many batches at once.
+    """
+    header = _encoder.encode(
+        _Header(
+            tenant=batch.tenant,
+            stream=batch.stream,
+            observed_time=batch.observed_time,
+            identity=batch.identity,
+            fingerprint=batch.fingerprint,
+            rejected=[(line.line, line.detail, line.raw) for line in batch.rejected],
+        )
+    )
+    body = io.BytesIO()
+    body.write(_MAGIC + _VERSION.to_bytes(2, "little") + len(header).to_bytes(4, "little") + header)
+    if batch.lines.height:
+        batch.lines.write_ipc_stream(body, compression="uncompressed")
+    return body.getvalue()
+
+
+def decode(payload: bytes) -> Batch:
+    """The batch that `encode` was given.
+
+    Raises:
+        CorruptionError: these are not the bytes of a batch, or of another version.
+    """
+    if payload[:2] != _MAGIC:
+        raise CorruptionError("journal entry: not a batch")
+    version = int.from_bytes(payload[2:4], "little")
+    if version != _VERSION:
+        raise CorruptionError(f"journal entry: batch of version {version}, this program reads version {_VERSION}")
+    end = 8 + int.from_bytes(payload[4:8], "little")
+    try:
+        header = _decoder.decode(memoryview(payload)[8:end])
+        lines = pl.read_ipc_stream(io.BytesIO(payload[end:])) if len(payload) > end else empty_lines()
+    except (msgspec.MsgspecError, PolarsError, OSError) as error:
+        raise CorruptionError(f"journal entry: damaged batch ({error})") from error
+    if dict(lines.schema) != LINES:
+        raise CorruptionError("journal entry: damaged batch (its lines have other columns)")
+    return Batch(
+        tenant=header.tenant,
+        stream=header.stream,
+        observed_time=header.observed_time,
+        identity=header.identity,
+        fingerprint=header.fingerprint,
+        lines=lines,
+        rejected=_rejected(header.rejected),
+    )
+
+
+def _rejected(rows: Sequence[tuple[int, str, bytes]]) -> tuple[Rejected, ...]:
+    return tuple(Rejected(line=line, detail=detail, raw=raw) for line, detail, raw in rows)
