@@ -1,0 +1,91 @@
+"""Writes entities as `kind:value`, the same thing always the same way, and cuts them out of many lines at once."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import polars as pl
+
+from ingest.values import KINDS, values_of
+
+#: Kinds whose case carries no meaning.
+_LOWER = frozenset({"ip", "host", "domain", "email", "hash", "uuid"})
+
+#: What may be left out last when a record has too many: who and where before keys that are new all the time.
+_RANK = {
+    kind: rank
+    for rank, kind in enumerate(
+        "user ip host service account device container process domain email url path status session request uuid hash port pid".split()
+    )
+}
+
+_OCTET_OVER = r"(?:^|\.)(?:25[6-9]|2[6-9][0-9]|[3-9][0-9][0-9])(?:\.|$)"
+_PORT = r"^(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
+_UNSET = ("4294967295", "-1")  # how Linux audit writes "no user" and "no session"
+
+#: What `of_rows` returns: one row an entity.
+ENTITIES: dict[str, pl.DataType] = {"row": pl.UInt32(), "entity": pl.String()}
+
+
+@lru_cache(maxsize=65536)
+def entities_in(kind: str, value: str) -> tuple[str, ...]:
+    """Entities of a value that stands where a kind is expected, as `kind:value`; `trace` and `span` come along."""
+    return tuple(text for text in (entity(name, part) for name, part in values_of(kind, value)) if text is not None)
+
+
+def entity(kind: str, value: str) -> str | None:
+    """`kind:value`, or None when the value cannot be of the kind."""
+    if kind == "ip" and re.search(_OCTET_OVER, value):
+        return None
+    if kind == "port" and not re.match(_PORT, value):
+        return None
+    if kind in {"user", "session"} and value in _UNSET:
+        return None
+    return f"{kind}:{value.lower() if kind in _LOWER else value}"
+
+
+def written(kind: pl.Expr, value: pl.Expr) -> pl.Expr:
+    """As `entity`, for columns: null where the value cannot be of the kind."""
+    plausible = (
+        pl.when(kind == "ip")
+        .then(~value.str.contains(_OCTET_OVER))
+        .when(kind == "port")
+        .then(value.str.contains(_PORT))
+        .when(kind.is_in(["user", "session"]))
+        .then(~value.is_in(_UNSET))
+        .otherwise(statement=True)
+    )
+    text = pl.when(kind.is_in(sorted(_LOWER))).then(value.str.to_lowercase()).otherwise(value)
+    return pl.when(plausible).then(pl.concat_str(kind, pl.lit(":"), text))
+
+
+def as_lists(found: pl.DataFrame, rows: int, entities_max: int) -> pl.Series:
+    """Lists of entities by row: distinct, sorted, at most so many of the most telling kinds.
+
+    Args:
+        found: ENTITIES in any order.
+        rows: how many lists.
+        entities_max: of one row.
+    """
+    counts = found.group_by("row").len()
+    if (counts["len"] > entities_max).any():
+        found = _most_telling(found.unique(), entities_max)
+    lists = (
+        found.sort("row", maintain_order=True)
+        .group_by("row", maintain_order=True)
+        .agg(pl.col("entity").unique().sort().alias("entities"))
+    )
+    empty = pl.lit([], dtype=pl.List(pl.String))
+    return (
+        pl.DataFrame({"row": pl.int_range(rows, dtype=pl.UInt32, eager=True)})
+        .join(lists, on="row", how="left", maintain_order="left")
+        .select(pl.col("entities").fill_null(empty))
+        .to_series()
+    )
+
+
+def _most_telling(found: pl.DataFrame, entities_max: int) -> pl.DataFrame:
+    rank = pl.col("entity").str.extract("^([^:]*)").replace_strict(_RANK, default=len(KINDS), return_dtype=pl.UInt8)
+    ordered = found.with_columns(rank.alias("rank")).sort("row", "rank", "entity")
+    return ordered.filter(pl.int_range(pl.len()).over("row") < entities_max).select("row", "entity")

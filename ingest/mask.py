@@ -1,0 +1,105 @@
+"""Masks what varies in a text, so that Drain sees few distinct lines: fields by their kind, and every token with a digit.
+
+papers/logs.md 2.5: masking every run of characters that holds a digit does not hurt the grouping and ends the explosion of
+templates. No mask reads `<*>`: that is Drain's own sign, and a line that holds it can never match again (2.3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ingest.values import Span
+
+WILDCARD = "<*>"  # what Drain writes where the lines of a template differ
+REST = "<REST>"  # the last token of a text that was too long to be read whole
+
+#: Fields that are replaced by their kind even where they hold no digit. The other kinds (service, status word ...)
+#: are what a template is about.
+_MASKED_KINDS = frozenset(
+    {"user", "ip", "host", "path", "url", "domain", "email", "uuid", "hash", "session", "request"}
+)
+
+_DIGITS = re.compile(
+    r"(?P<BLK>blk_-?[0-9]+)"
+    r"|(?P<IP>(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![\w]|\.[0-9]))"
+    r"|(?P<HEX>(?<![\w])[0-9][xX][0-9A-Fa-f]+(?![\w]))"
+    r"|(?P<NUM>(?<![\w.+/#$-])[+-]?[0-9]+(?:\.[0-9]+)?(?![\w./#$+-]))"
+)
+_ANY = re.compile(r"[\w./#$+-]*[0-9][\w./#$+-]*")
+_TOKEN = re.compile(r"\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A text behind masks.
+
+    Attributes:
+        text: the masked text, tokens joined by single spaces.
+        tokens: place of each token in the text before masking; as many as `text` has.
+        spans: what was masked, in order; `kind` is what stands between the angle brackets.
+    """
+
+    text: str
+    tokens: tuple[tuple[int, int], ...]
+    spans: tuple[Span, ...]
+
+
+def mask(text: str, fields: Iterable[Span], *, tokens_max: int) -> Masked:
+    """Mask a text (or a skeleton) whose entities are `fields`; tokens after the first `tokens_max` become REST."""
+    tokens = [match.span() for match in _TOKEN.finditer(text)]
+    end = len(text)
+    if len(tokens) > tokens_max:
+        end = tokens[tokens_max - 1][1]
+        tokens = tokens[:tokens_max]
+    spans = _spans(text[:end], fields)
+    masked = " ".join(_masked(text[:end], spans).replace(WILDCARD, "<?>").split())
+    if end < len(text):
+        tokens.append((end, len(text)))
+        masked = f"{masked} {REST}"
+    return Masked(text=masked, tokens=tuple(tokens), spans=tuple(spans))
+
+
+def _spans(text: str, fields: Iterable[Span]) -> list[Span]:
+    """Masked spans: first whole fields, then known forms of numbers, then whatever else holds a digit."""
+    claimed = [
+        Span(kind.upper(), start, end)
+        for kind, start, end in sorted(fields, key=lambda field: (field.start, -field.end))
+        if kind in _MASKED_KINDS and end <= len(text) and not any(character.isspace() for character in text[start:end])
+    ]
+    spans: list[Span] = []
+    for span in claimed:
+        if not spans or span.start >= spans[-1].end:
+            spans.append(span)
+    for pattern in (_DIGITS, _ANY):
+        spans = sorted(
+            [
+                *spans,
+                *(
+                    Span(match.lastgroup or "X", *match.span())
+                    for start, end in _gaps(spans, len(text))
+                    for match in pattern.finditer(text, start, end)
+                ),
+            ],
+            key=lambda span: span.start,
+        )
+    return spans
+
+
+def _gaps(spans: Sequence[Span], end: int) -> list[tuple[int, int]]:
+    starts = [0, *(span.end for span in spans)]
+    return [
+        (start, stop)
+        for start, stop in zip(starts, [*(span.start for span in spans), end], strict=True)
+        if start < stop
+    ]
+
+
+def _masked(text: str, spans: Sequence[Span]) -> str:
+    parts = []
+    place = 0
+    for span in spans:
+        parts += [text[place : span.start], "<", span.kind, ">"]
+        place = span.end
+    return "".join([*parts, text[place:]])

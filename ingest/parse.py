@@ -1,0 +1,191 @@
+"""Turns a batch of lines into records: the template, the parameters and the entities of each, its time and its id.
+
+Text goes by skeletons (skeleton.py): masks, entities and Drain see each distinct skeleton once, and what varies is cut out
+of all lines at once. JSON objects go by their keys (events.py). A line with nothing to parse is a record of UNPARSED.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from ingest.batch import Batch
+from ingest.entities import as_lists
+from ingest.header import headers
+from ingest.reading import Extent, objects_in, read_attributes, read_header, read_objects, read_texts
+from ingest.shapes import Shapes
+from ingest.templates import StreamTemplates, TemplateSettings
+from ingest.times import TimeSettings, times
+from tocsin.identity import event_ids
+from tocsin.record import RECORDS, empty_records
+from tocsin.state import State
+
+_KIND = "parser"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParseSettings:
+    """How much of a line is read, and how much is remembered of all of them."""
+
+    template: TemplateSettings = field(default_factory=TemplateSettings)  # Drain and the bounds of one stream
+    time: TimeSettings = field(default_factory=TimeSettings)  # which times are believed
+    streams_max: int = 1_000  # streams with templates of their own; those without lines for longest are forgotten first
+    chars_max: int = 8_192  # of a line that are read; the rest is kept in the body and not looked at
+    tokens_max: int = 128  # words of a line that make its template; Grafana Loki's cap, which ended its memory trouble
+    parameters_max: int = 64  # of a record
+    parameter_chars_max: int = 1_024  # of one parameter
+    entities_max: int = 32  # of a record; the most telling kinds are kept
+    shapes_max: int = 50_000  # distinct skeletons remembered, about 3 kB each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A template as it reads now."""
+
+    template_id: str
+    tenant: str
+    stream: str
+    text: str
+
+
+class Parser:
+    """Knows the templates of every stream; the same batches in the same order give the same records."""
+
+    def __init__(self, settings: ParseSettings | None = None) -> None:
+        self._settings = settings or ParseSettings()
+        self._shapes = Shapes(shapes_max=self._settings.shapes_max, tokens_max=self._settings.tokens_max)
+        self._streams: dict[tuple[str, str], StreamTemplates] = {}  # the one used last is last
+        self._changed: dict[str, Template] = {}
+
+    def parse(self, batch: Batch, offset: int) -> pl.DataFrame:
+        """Return RECORDS, sorted by time; equal times keep the order of the lines.
+
+        Args:
+            batch: lines of one stream.
+            offset: of the batch in the journal; names its events where the sender named neither batch nor line.
+        """
+        lines = _without_repeats(batch.lines)
+        if lines.is_empty():
+            return empty_records()
+        known = self._stream(batch.tenant, batch.stream)
+        known.begin()
+        header = headers(lines["body"], observed_time=batch.observed_time)
+        parsed = self._parsed(lines, header, known)
+        self._note(known)
+        time = times(lines, header["time"], batch.observed_time, self._settings.time)
+        records = pl.DataFrame(
+            {
+                "event_id": _event_ids(batch, lines, offset),
+                "time": time.time,
+                "severity_number": pl.select(
+                    pl.coalesce(lines["severity_number"], header["severity_number"], pl.lit(0, pl.Int8))
+                ).to_series(),
+                "body": lines["body"],
+                "attributes": time.attributes,
+                "trace_id": pl.select(pl.coalesce(lines["trace_id"], parsed["trace"])).to_series(),
+                "span_id": pl.select(pl.coalesce(lines["span_id"], parsed["span"])).to_series(),
+                "template_id": parsed["template_id"],
+                "parameters": parsed["parameters"],
+                "entities": parsed["entities"],
+            }
+        ).with_columns(
+            pl.lit(batch.tenant).alias("tenant"),
+            pl.lit(batch.stream).alias("stream"),
+            pl.lit(batch.observed_time).cast(RECORDS["observed_time"]).alias("observed_time"),
+        )
+        return records.select(pl.col(name).cast(dtype) for name, dtype in RECORDS.items()).sort(
+            "time", maintain_order=True
+        )
+
+    def new_templates(self) -> tuple[Template, ...]:
+        """Templates that were created, or whose text changed, since the last call."""
+        changed = tuple(self._changed.values())
+        self._changed = {}
+        return changed
+
+    def state(self) -> State:
+        """Return all that decides about the records of later batches, as JSON values."""
+        streams = [[tenant, stream, known.words()] for (tenant, stream), known in self._streams.items()]
+        return State(kind=_KIND, version=_VERSION, words={"streams": streams})
+
+    def restore(self, state: State) -> None:
+        """Know what `state` knows and nothing else.
+
+        Raises:
+            StateError: the state is of something else or of another version.
+        """
+        words = state.expect(_KIND, _VERSION).words
+        self._streams = {}
+        self._changed = {}
+        for tenant, stream, known in words["streams"]:
+            self._streams[tenant, stream] = templates = StreamTemplates(tenant, stream, self._settings.template)
+            templates.restore(known)
+
+    def _stream(self, tenant: str, stream: str) -> StreamTemplates:
+        known = self._streams.pop((tenant, stream), None)
+        if known is None:
+            known = StreamTemplates(tenant, stream, self._settings.template)
+            while len(self._streams) >= self._settings.streams_max:
+                del self._streams[next(iter(self._streams))]
+        self._streams[tenant, stream] = known
+        return known
+
+    def _note(self, known: StreamTemplates) -> None:
+        for identity, template in known.changed.items():
+            self._changed[identity] = Template(
+                template_id=identity, tenant=known.tenant, stream=known.stream, text=template.text
+            )
+        known.changed = {}
+
+    def _parsed(self, lines: pl.DataFrame, header: pl.DataFrame, known: StreamTemplates) -> pl.DataFrame:
+        """template_id, parameters, entities, trace and span of each line."""
+        settings = self._settings
+        extent = Extent(parameters_max=settings.parameters_max, parameter_chars_max=settings.parameter_chars_max)
+        messages = _messages(lines["body"], header["start"])
+        objects = objects_in(messages)
+        events = read_objects(objects, known, extent)
+        texts = pl.DataFrame({"text": _heads(messages, settings.chars_max)}).with_row_index("row")
+        if objects:
+            texts = texts.join(events.messages, on="row", how="anti", maintain_order="left")
+        reading = read_texts(texts, self._shapes, known, extent)
+        attributes = read_attributes(lines["attributes"], dict(objects))
+        read = pl.concat([reading.messages, events.messages]).sort("row")
+        entities = pl.concat([reading.entities, events.entities, attributes, read_header(header)])
+        return read.with_columns(
+            pl.col("parameters").fill_null([]), as_lists(entities, len(lines), settings.entities_max).alias("entities")
+        )
+
+
+def _without_repeats(lines: pl.DataFrame) -> pl.DataFrame:
+    """Lines that the sender named, once each: one id is one event."""
+    if lines["identity"].null_count() == len(lines):
+        return lines
+    return lines.filter(pl.col("identity").is_null() | pl.col("identity").is_first_distinct())
+
+
+def _messages(bodies: pl.Series, starts: pl.Series) -> pl.Series:
+    """Bodies without their headers."""
+    if not (starts > 0).any():
+        return bodies
+    piece = pl.col("body").cast(pl.Binary).bin.slice(pl.col("start")).cast(pl.String)
+    message = pl.when(pl.col("start") > 0).then(piece).otherwise(pl.col("body"))
+    return pl.DataFrame({"body": bodies, "start": starts}).select(message.alias("body")).to_series()
+
+
+def _heads(messages: pl.Series, chars_max: int) -> pl.Series:
+    """The beginnings of long messages."""
+    if (messages.str.len_bytes().max() or 0) <= chars_max:  # type: ignore[operator]  # of an integer column
+        return messages
+    return messages.str.head(chars_max)
+
+
+def _event_ids(batch: Batch, lines: pl.DataFrame, offset: int) -> list[str]:
+    """Ids by place in the batch; a line that its sender named has an id of that name."""
+    batch_identity = batch.identity if batch.identity is not None else str(offset)
+    ids = event_ids(batch.tenant, batch.stream, batch_identity, lines["position"].to_list())
+    named = lines["identity"].is_not_null().arg_true().to_list()
+    for row, name in zip(named, lines["identity"].gather(named).to_list(), strict=True):
+        ids[row] = event_ids(batch.tenant, batch.stream, f"line {name}", [0])[0]
+    return ids

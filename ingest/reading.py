@@ -1,0 +1,161 @@
+"""Reads many messages at once: template, parameters and entities of texts by skeleton, of JSON objects by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import polars as pl
+
+from ingest.entities import ENTITIES, written
+from ingest.events import entities_of, shape
+from ingest.shapes import PARAMETER, Shapes, cut, cuts
+from ingest.templates import StreamTemplates
+from tocsin.record import UNPARSED
+
+#: What is read of a message beside its entities.
+READ: dict[str, pl.DataType] = {
+    "row": pl.UInt32(),
+    "template_id": pl.String(),
+    "parameters": pl.List(pl.String()),
+    "trace": pl.String(),
+    "span": pl.String(),
+}
+_OWN = ("trace", "span")  # found like entities, but columns of the record
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read: READ, and ENTITIES."""
+
+    messages: pl.DataFrame
+    entities: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much of a message is kept."""
+
+    parameters_max: int
+    parameter_chars_max: int
+
+
+def read_texts(texts: pl.DataFrame, shapes: Shapes, known: StreamTemplates, extent: Extent) -> Reading:
+    """Read texts (`row`, `text`)."""
+    if texts.is_empty():
+        return _reading([], [])
+    distinct, codes = shapes.of(texts["text"])
+    found = [known.find(shape.masked.text) if shape.is_text else None for shape in distinct]
+    plan = cuts(
+        distinct,
+        [template.tokens if template else () for template in found],
+        parameters_max=extent.parameters_max,
+        chars_max=extent.parameter_chars_max,
+    )
+    identities = pl.DataFrame(
+        {"template_id": [template.template_id if template else UNPARSED for template in found]}
+    ).with_row_index("code")
+    rows = texts.with_columns(pl.Series("code", codes, dtype=pl.UInt32))
+    long = cut(rows, plan)
+    kind = pl.col("kind")
+    parameters = (
+        long.filter(kind == PARAMETER).group_by("row", maintain_order=True).agg(pl.col("value").alias("parameters"))
+    )
+    messages = rows.select("row", "code").join(identities, on="code", how="left", maintain_order="left")
+    messages = messages.join(parameters, on="row", how="left", maintain_order="left")
+    for name in _OWN:
+        own = long.filter(kind == name).select("row", pl.col("value").alias(name)).unique("row", keep="first")
+        messages = messages.join(own, on="row", how="left", maintain_order="left")
+    entities = (
+        long.filter(~kind.is_in([PARAMETER, *_OWN]))
+        .select("row", pl.when("is_constant").then("value").otherwise(written(kind, pl.col("value"))).alias("entity"))
+        .drop_nulls()
+    )
+    return Reading(messages.select(list(READ)), entities.select(list(ENTITIES)))
+
+
+def read_objects(objects: Sequence[tuple[int, dict[str, Any]]], known: StreamTemplates, extent: Extent) -> Reading:
+    """Read JSON objects by row."""
+    messages = []
+    entities = []
+    for row, document in objects:
+        form = shape(document, known.is_name, parameters_max=extent.parameters_max)
+        own, others = _own(entities_of(document))
+        messages.append((row, known.exact(form.text).template_id, form.parameters, own.get("trace"), own.get("span")))
+        entities += [(row, text) for text in others]
+    return _reading(messages, entities)
+
+
+def objects_in(messages: pl.Series) -> list[tuple[int, dict[str, Any]]]:
+    """Messages that are JSON objects, by row."""
+    candidates = (messages.str.starts_with("{") & messages.str.ends_with("}")).arg_true()
+    found = []
+    for row, text in zip(candidates.to_list(), messages.gather(candidates).to_list(), strict=True):
+        document = _object(text)
+        if document:
+            found.append((row, document))
+    return found
+
+
+def read_attributes(attributes: pl.Series, objects: Mapping[int, Mapping[str, Any]]) -> pl.DataFrame:
+    """ENTITIES of the attributes of lines; fields that the line's own object has too are not read twice.
+
+    Args:
+        attributes: JSON objects, or null.
+        objects: bodies that are objects, by row.
+    """
+    frame = pl.DataFrame({"text": attributes}).with_row_index("row").filter(pl.col("text").str.len_bytes() > 2)
+    found: list[tuple[int, str]] = []
+    for text, rows in frame.group_by("text", maintain_order=True).agg("row").iter_rows():
+        document = _object(text)
+        if not document:
+            continue
+        others = _own(entities_of(document))[1]
+        found += [
+            (row, other) for row in rows if not document.keys() <= objects.get(row, {}).keys() for other in others
+        ]
+    return _entities(found)
+
+
+def read_header(header: pl.DataFrame) -> pl.DataFrame:
+    """ENTITIES of what stands before the messages: host, process and pid."""
+    parts = [
+        header.select(name)
+        .with_row_index("row")
+        .drop_nulls()
+        .select("row", written(pl.lit(name), pl.col(name)).alias("entity"))
+        .drop_nulls()
+        for name in ("host", "process", "pid")
+    ]
+    return pl.concat(parts).select(list(ENTITIES))
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _own(texts: set[str]) -> tuple[dict[str, str], list[str]]:
+    """The record's own ids, and the entities."""
+    own: dict[str, str] = {}
+    others = []
+    for text in sorted(texts):
+        kind, _, value = text.partition(":")
+        if kind in _OWN:
+            own.setdefault(kind, value)
+        else:
+            others.append(text)
+    return own, others
+
+
+def _reading(messages: list[tuple[Any, ...]], entities: list[tuple[int, str]]) -> Reading:
+    return Reading(pl.DataFrame(messages, schema=READ, orient="row"), _entities(entities))
+
+
+def _entities(found: list[tuple[int, str]]) -> pl.DataFrame:
+    return pl.DataFrame(found, schema=ENTITIES, orient="row")
