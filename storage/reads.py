@@ -25,11 +25,13 @@ from storage.rows import (
     Page,
     Segment,
     SilenceRow,
+    StandingRow,
     StreamRow,
     TemplateRow,
     WebhookRow,
     WorkerRow,
 )
+from storage.segments import find_segments
 from storage.silences import silence_row
 from storage.statements import chunks
 from storage.transaction import day_before
@@ -295,6 +297,15 @@ class Reads:
             beat_at = connection.execute(select(tables.beats.c.beat_at)).scalar_one_or_none()
         return WorkerRow(offset=offset or 0, beat_at=beat_at)
 
+    def standing(self, tenant: str) -> StandingRow:
+        """How many incidents and notifications there are in each status."""
+        with self._database.read() as connection:
+            counts: list[dict[str, int]] = []
+            for table in (tables.incidents, tables.deliveries):
+                query = select(table.c.status, func.count()).where(table.c.tenant == tenant)
+                counts.append({row[0]: row[1] for row in connection.execute(query.group_by(table.c.status))})
+        return StandingRow(incidents=counts[0], deliveries=counts[1])
+
     def tenants(self) -> list[str]:
         """Every tenant that ever sent an event."""
         query = select(tables.clocks.c.tenant).order_by(tables.clocks.c.tenant)
@@ -305,17 +316,8 @@ class Reads:
         self, tenant: str | None = None, *, start: datetime | None = None, end: datetime | None = None
     ) -> list[Segment]:
         """The files of events that count, by time; with `start` or `end`, those that may hold events in between."""
-        table = tables.segments
-        query = select(table).where(table.c.dropped_at.is_(None))
-        if tenant is not None:
-            query = query.where(table.c.tenant == tenant)
-        if start is not None:
-            query = query.where(table.c.end_at >= start)
-        if end is not None:
-            query = query.where(table.c.start_at <= end)
-        query = query.order_by(table.c.tenant, table.c.start_at, table.c.path)
         with self._database.read() as connection:
-            return [made(Segment, row) for row in connection.execute(query).mappings()]
+            return find_segments(connection, tenant, start, end)
 
 
 def _clock(connection: Connection, tenant: str) -> datetime | None:

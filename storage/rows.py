@@ -223,6 +223,14 @@ class KeyRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandingRow:
+    """Where a tenant stands: how many incidents and notifications there are in each status."""
+
+    incidents: Mapping[str, int]
+    deliveries: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRow:
     """How far the worker is and when it was last alive."""
 

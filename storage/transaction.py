@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from math import ceil
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import polars as pl
 from sqlalchemy import Connection, delete, func, select, tuple_, update
@@ -20,6 +20,7 @@ from storage.changes import Kept, finding_values, incident_of, keep_changes, kee
 from storage.counts import add_counts
 from storage.database import StoreSettings
 from storage.rows import LineRow, Segment
+from storage.segments import find_segments, put_segments
 from storage.silences import silence_of
 from storage.statements import chunks, insert, insert_new, upsert
 from tocsin.errors import StorageError
@@ -218,6 +219,10 @@ class Transaction:
         per_day = self.budget_per_day(tenant)
         return None if per_day is None else Budget(incidents_per_day=ceil(per_day))
 
+    def segments(self, tenant: str, start: datetime, end: datetime) -> list[Segment]:
+        """The files that may hold the tenant's events from `start` to `end`."""
+        return find_segments(self._connection, tenant, start, end)
+
     # What the step found
 
     def put_changes(
@@ -288,7 +293,7 @@ class Transaction:
 
     def put_segment(self, segment: Segment) -> None:
         """A file of events counts from now on."""
-        upsert(self._connection, tables.segments, [segment_values(segment)])
+        put_segments(self._connection, [segment])
 
     def put_detectors(self, tenant: str, statuses: Iterable[StatusLike], at: datetime) -> None:
         """How far each detector is."""
@@ -336,21 +341,6 @@ def mark(connection: Connection, tenants: Iterable[str]) -> None:
         statement = insert(connection, table)
         further = {"number": table.c.number + 1}
         connection.execute(statement.on_conflict_do_update(index_elements=["tenant"], set_=further), rows)
-
-
-def segment_values(segment: Segment) -> dict[str, Any]:
-    """The row of a file of events."""
-    return {
-        "path": segment.path,
-        "tenant": segment.tenant,
-        "first_offset": segment.first_offset,
-        "last_offset": segment.last_offset,
-        "rows": segment.rows,
-        "bytes": segment.bytes,
-        "start_at": segment.start_at,
-        "end_at": segment.end_at,
-        "dropped_at": None,
-    }
 
 
 def day_before(at: datetime) -> datetime:
