@@ -25,8 +25,7 @@ def bring_up_to_date(database: Database) -> None:
         StorageError: the database cannot be written, or it is of a newer version.
     """
     database.create_file()
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config = _config()
     head = ScriptDirectory.from_config(config).get_current_head()
     with database.write() as connection:
         dialect: Literal["sqlite", "postgresql"] = "sqlite" if database.is_sqlite else "postgresql"
@@ -44,9 +43,27 @@ def bring_up_to_date(database: Database) -> None:
             connection.exec_driver_sql(statement)
 
 
+def version_of(database: Database) -> str:
+    """The revision of a database, which is only looked at; "none" while it is empty.
+
+    Raises:
+        StorageError: it is of a newer version, or it cannot be read.
+    """
+    with database.read() as connection:
+        present = revision(connection)
+    _refuse_newer(_config(), database, present)
+    return present or "none"
+
+
 def revision(connection: Connection) -> str | None:
     """The revision a database is at; None when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
 
 
 def _refuse_newer(config: Config, database: Database, present: str | None) -> None:
