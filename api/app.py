@@ -31,6 +31,7 @@ from api.guard import Door, Guard, hosts_of, is_loopback
 from api.meters import Timed
 from api.openapi import Application
 from api.problems import ProblemError, problem_of, problem_response, validation_problem
+from api.render import problem_page, wants_page
 from api.services import Services, parts_of, start
 from tocsin.errors import TocsinError
 
@@ -92,8 +93,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _answer(request: Request, problem: ProblemError) -> Response:
-    if pages.wants_page(request):
-        return pages.problem_page(request, problem)
+    if wants_page(request):
+        return problem_page(request, problem)
     return problem_response(problem.status, problem.detail, headers=problem.headers, members=problem.members)
 
 

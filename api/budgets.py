@@ -31,4 +31,4 @@ def set_budget(
 
 
 def _budget(parts: Parts, tenant: str) -> schemas.Budget:
-    return schemas.Budget.model_validate(parts.store.reads.budget(tenant))
+    return schemas.Budget.model_validate(parts.store.reads.budget(tenant, parts.services.budget_per_day))

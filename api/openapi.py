@@ -63,7 +63,7 @@ class Application(FastAPI):
         for route in api_routes(self._routers):
             if route.include_in_schema:
                 scope = None if is_public(route.path_format) else scope_of(route)
-                for method in route.methods:
+                for method in route.methods or ():
                     _complete(document["paths"][route.path_format][method.lower()], scope)
         return document
 
@@ -78,9 +78,7 @@ def _complete(operation: dict[str, Any], scope: Scope | None) -> None:
     for code, text in answers.items():
         if takes or code not in {"400", "422"}:
             responses.setdefault(code, {"description": text})
-    if any(
-        parameter["in"] == "path" and parameter["name"].endswith("_id") for parameter in operation.get("parameters", ())
-    ):
+    if any(parameter["in"] == "path" for parameter in operation.get("parameters", ())):
         responses.setdefault("404", {"description": "There is no such thing, or it belongs to another tenant"})
     if "requestBody" in operation:
         responses.setdefault("415", {"description": "The Content-Type is not one this takes"})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from api.schemas import in_utc
 
 #: No NUL: PostgreSQL cannot hold one in a text.
 TEXT_PATTERN = r"^[^\x00]*$"
@@ -32,40 +34,37 @@ def _moment(value: Any) -> Any:
     return _absent(_ZONE_SPACE.sub(lambda found: f"{found[1] or ''}+", value) if isinstance(value, str) else value)
 
 
-def _aware(value: datetime | None) -> datetime | None:
-    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
-
-
-def _text(description: str, length_max: int = 300) -> Any:
-    return Query(description=description, max_length=length_max, pattern=TEXT_PATTERN)
-
+# The constraints belong to the text, so that they do not see what `_absent` makes of nothing.
+_Text = Annotated[str, StringConstraints(max_length=300, pattern=TEXT_PATTERN)]
+_Some = Annotated[str, StringConstraints(max_length=300, pattern=f"^{_ONE}(,{_ONE})*$")]
 
 Since = Annotated[
-    datetime | None,
+    Annotated[datetime, AfterValidator(in_utc)] | None,
     BeforeValidator(_moment),
-    AfterValidator(_aware),
-    Query(description="Only what ended at this time or later, ISO 8601; UTC when it names no zone."),
+    Query(description="Only what happened at this time or later, ISO 8601; UTC when it names no zone."),
 ]
 SeverityMin = Annotated[
-    int, BeforeValidator(_zero), Query(ge=0, le=100, description="Only what is at least this grave.")
+    Annotated[int, Field(ge=0, le=100)],
+    BeforeValidator(_zero),
+    Query(description="Only what is at least this grave."),
 ]
 Statuses = Annotated[
-    str | None,
+    _Some | None,
     BeforeValidator(_absent),
-    Query(
-        pattern=f"^{_ONE}(,{_ONE})*$",
-        description="One status or several, separated by commas: open, acknowledged, resolved.",
-    ),
+    Query(description="One status or several, separated by commas: open, acknowledged, resolved."),
 ]
-EntityIs = Annotated[str | None, BeforeValidator(_absent), _text("Only what this entity takes part in, `kind:value`.")]
-StreamIs = Annotated[str | None, BeforeValidator(_absent), _text("Only of this stream.")]
-DetectorIs = Annotated[str | None, BeforeValidator(_absent), _text("Only by this detector.")]
-IncidentIs = Annotated[str | None, BeforeValidator(_absent), _text("Only of this incident.")]
+EntityIs = Annotated[
+    _Text | None, BeforeValidator(_absent), Query(description="Only what this entity takes part in, `kind:value`.")
+]
+StreamIs = Annotated[_Text | None, BeforeValidator(_absent), Query(description="Only of this stream.")]
+DetectorIs = Annotated[_Text | None, BeforeValidator(_absent), Query(description="Only by this detector.")]
+IncidentIs = Annotated[_Text | None, BeforeValidator(_absent), Query(description="Only of this incident.")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="At most so many.")]
-Cursor = Annotated[str | None, BeforeValidator(_absent), _text("`next_cursor` of the page before.")]
+Cursor = Annotated[_Text | None, BeforeValidator(_absent), Query(description="`next_cursor` of the page before.")]
 
 #: An id in the path; what cannot be one of ours is refused before storage is asked.
 Id = Annotated[str, Path(max_length=128, pattern=r"^[\x21-\x7e]+$")]
+Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 def statuses_of(text: str | None) -> tuple[str, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 IncidentStatus = Literal["open", "acknowledged", "resolved"]
 FeedbackLabel = Literal["true_positive", "false_positive", "benign"]
@@ -13,6 +13,20 @@ WebhookFormat = Literal["standard", "alertmanager", "cloudevents", "pagerduty"]
 WebhookEvent = Literal["incident.opened", "incident.updated", "incident.resolved"]
 MatcherKind = Literal["entity", "detector", "template_id", "stream"]
 
+
+def in_utc(value: datetime) -> datetime:
+    """The same moment in UTC; a value without a zone is taken as UTC.
+
+    Raises:
+        ValueError: it is before the year 1 or after 9999 there.
+    """
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("out of range") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 Severity = Annotated[int, Field(ge=0, le=100)]
 #: Text that is kept. PostgreSQL cannot hold a NUL.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
@@ -113,6 +127,8 @@ class Finding(Answer):
     summary: str
     expected: str | None = Field(description="What would have been normal here.")
     actual: str | None = Field(description="What was seen instead.")
+    entities: list[str] = Field(description="`kind:value`, what it is about.")
+    held_by: str | None = Field(description="`budget` or `silence` when it is in no incident for that reason.")
     evidence: list[Evidence]
 
 
@@ -143,7 +159,7 @@ class Feedback(Answer):
 class Delivery(Answer):
     """One notification to one webhook."""
 
-    delivery_id: int | str
+    delivery_id: int
     webhook_id: str
     incident_id: str | None
     event: str
@@ -274,7 +290,7 @@ class SqlAnswer(Answer):
 class DeadLetter(Answer):
     """A line that could not be read."""
 
-    dead_letter_id: int | str
+    dead_letter_id: int
     stream: str
     line: int | None
     detail: str
@@ -295,7 +311,7 @@ class WebhookAsked(Asked):
     url: str = Field(max_length=2000, examples=["https://example.com/tocsin"])
     format: WebhookFormat = "standard"
     events: list[WebhookEvent] = Field(
-        default_factory=lambda: ["incident.opened", "incident.updated", "incident.resolved"], max_length=3
+        ["incident.opened", "incident.updated", "incident.resolved"], min_length=1, max_length=3
     )
     severity_min: Severity = 0
     description: Text | None = Field(None, max_length=300)
@@ -309,7 +325,7 @@ class WebhookPatch(Asked):
 
     url: str | None = Field(None, max_length=2000)
     format: WebhookFormat | None = None
-    events: list[WebhookEvent] | None = Field(None, max_length=3)
+    events: list[WebhookEvent] | None = Field(None, min_length=1, max_length=3)
     severity_min: Severity | None = None
     description: Text | None = Field(None, max_length=300)
     routing_key: Text | None = Field(None, min_length=1, max_length=200)
@@ -351,7 +367,7 @@ class Deliveries(Answer):
 class Queued(Answer):
     """A delivery that is on its way."""
 
-    delivery_id: int | str
+    delivery_id: int
 
 
 class SilenceAsked(Asked):
@@ -364,8 +380,11 @@ class SilenceAsked(Asked):
         examples=["user:backup"],
         description="What must match; an entity or a stream may end in `*`.",
     )
-    starts_at: AwareDatetime | None = Field(None, description="Now when absent.")
-    ends_at: AwareDatetime
+    severity_below: int | None = Field(
+        None, ge=1, le=100, description="Only what is less grave, so that an emergency comes through."
+    )
+    starts_at: Moment | None = Field(None, description="Now when absent.")
+    ends_at: Moment
     reason: Text = Field(min_length=1, max_length=1000, examples=["planned maintenance"])
 
 
@@ -375,6 +394,7 @@ class Silence(Answer):
     silence_id: str
     matcher: MatcherKind
     value: str
+    severity_below: int | None
     starts_at: datetime
     ends_at: datetime
     author: str

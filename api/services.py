@@ -33,6 +33,7 @@ class Services:
 
     Attributes:
         address: which addresses a webhook may reach, so that a URL that never will be is refused when it is entered.
+        budget_per_day: incidents a day of a tenant that set no budget.
         clock: gives the time as an aware datetime.
         random_bytes: gives so many random bytes, fit for secrets.
         session_secret: signs sessions; at least 32 bytes, kept by the caller if sessions shall survive a restart.
@@ -48,6 +49,7 @@ class Services:
     random_bytes: Callable[[int], bytes]
     session_secret: bytes
     address: AddressSettings = field(default_factory=AddressSettings)
+    budget_per_day: float = 10.0  # as `detectors.panel.PanelSettings`
     stopping: threading.Event = field(default_factory=threading.Event)
 
 

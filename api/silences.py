@@ -34,7 +34,7 @@ def add_silence(
     silence = Silence(
         silence_id=parts.new_id("sil"),
         tenant=caller.tenant,
-        matcher=Matcher(**{asked.matcher: asked.value}),
+        matcher=Matcher(**{asked.matcher: asked.value}, severity_below=asked.severity_below),
         starts_at=asked.starts_at or parts.services.clock(),
         ends_at=asked.ends_at,
         author=caller.name,
@@ -45,6 +45,7 @@ def add_silence(
         silence_id=silence.silence_id,
         matcher=asked.matcher,
         value=asked.value,
+        severity_below=asked.severity_below,
         starts_at=silence.starts_at,
         ends_at=silence.ends_at,
         author=silence.author,

@@ -12,7 +12,7 @@ from alerts.address import AddressSettings, parse_url, vet
 from alerts.webhook import secret_of
 from api import schemas
 from api.auth import Caller, Needs, Scope
-from api.parameters import Cursor, Id, Limit
+from api.parameters import Cursor, Id, Limit, Number
 from api.problems import ProblemError
 from api.services import parts_of
 from tocsin.errors import InputError, RejectedError
@@ -98,12 +98,11 @@ def delete_webhook(request: Request, caller: Admin, webhook_id: Id) -> Response:
 def test_webhook(request: Request, caller: Admin, webhook_id: Id) -> schemas.Queued:
     """Send a `test.ping` in the shape of an opened incident; look at the deliveries for what became of it."""
     parts = parts_of(request)
-    if parts.store.reads.webhook(caller.tenant, webhook_id) is None:
-        raise _unknown(webhook_id)
     at = parts.services.clock()
-    return schemas.Queued(
-        delivery_id=parts.store.desk.queue_test(caller.tenant, webhook_id, at=at, base_url=parts.base_url)
-    )
+    queued = parts.store.desk.queue_test(caller.tenant, webhook_id, at=at, base_url=parts.base_url)
+    if queued is None:
+        raise _unknown(webhook_id)
+    return schemas.Queued(delivery_id=queued)
 
 
 @router.get("/v1/webhooks/{webhook_id}/deliveries", summary="List deliveries")
@@ -121,12 +120,12 @@ def list_deliveries(
 
 
 @router.post("/v1/deliveries/{delivery_id}/replay", summary="Replay a delivery", status_code=202)
-def replay_delivery(request: Request, caller: Admin, delivery_id: Id) -> schemas.Queued:
+def replay_delivery(request: Request, caller: Admin, delivery_id: Number) -> schemas.Queued:
     """Send the same bytes once more, with the same `webhook-id`, so that a receiver recognises a repetition."""
     parts = parts_of(request)
     queued = parts.store.desk.replay_delivery(caller.tenant, delivery_id, parts.services.clock())
     if queued is None:
-        raise ProblemError(404, f"delivery_id: there is no delivery {delivery_id[:64]!r}")
+        raise ProblemError(404, f"delivery_id: there is no delivery {delivery_id}")
     return schemas.Queued(delivery_id=queued)
 
 

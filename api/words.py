@@ -93,4 +93,5 @@ def because(incident: Incident, findings: Sequence[Finding]) -> str:
         return f"{reason}."
     agreeing = [name for name in incident.detectors if name != first.detector]
     by = f", {' and '.join(agreeing)} among them" if agreeing else ""
-    return f"{reason}; {count(others)} more finding{'' if others == 1 else 's'} point to the same thing{by}."
+    more = "1 more finding points" if others == 1 else f"{count(others)} more findings point"
+    return f"{reason}; {more} to the same thing{by}."

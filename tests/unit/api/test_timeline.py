@@ -23,6 +23,8 @@ def a_finding(detector: str = "novelty", start_s: float = 0, end_s: float = 0, s
         summary="a line never seen before",
         expected=None,
         actual=None,
+        entities=[],
+        held_by=None,
         evidence=[],
     )
 

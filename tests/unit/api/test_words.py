@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.words import ago, chance, count, lasted, plain, severity_bars, severity_word
+from api.schemas import Evidence, Finding, Incident
+from api.words import ago, because, chance, count, lasted, plain, severity_bars, severity_word
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -61,3 +62,64 @@ def test_a_p_value_is_told_as_a_chance() -> None:
     assert chance(0.001) == "1 in 1\u202f000"
     assert chance(1.0) == "1 in 1"
     assert chance(1e-300).startswith("1 in more than")
+
+
+def an_incident(finding_count: int, detectors: list[str]) -> Incident:
+    return Incident(
+        incident_id="inc_1",
+        tenant="default",
+        status="open",
+        severity=70,
+        title="the title",
+        opened_at=NOW,
+        last_at=NOW,
+        closed_at=None,
+        finding_count=finding_count,
+        entities=[],
+        streams=["shop"],
+        detectors=detectors,
+        assignee=None,
+    )
+
+
+def a_finding(summary: str, *reasons: str) -> Finding:
+    evidence = [
+        Evidence(rank=rank, kind="line", summary=text, event_id=None, payload={}) for rank, text in enumerate(reasons)
+    ]
+    return Finding(
+        finding_id="1",
+        incident_id="inc_1",
+        tenant="default",
+        stream="shop",
+        detector="novelty",
+        start_at=NOW,
+        end_at=NOW,
+        score=1.0,
+        p_value=0.001,
+        severity=70,
+        summary=summary,
+        expected=None,
+        actual=None,
+        entities=[],
+        held_by=None,
+        evidence=evidence,
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "detectors", "findings", "says"),
+    [
+        (1, ["novelty"], [a_finding("a new line")], "a new line."),
+        (1, ["novelty"], [a_finding("a new line", "the strongest reason.", "the second")], "the strongest reason."),
+        (2, ["novelty"], [a_finding("a new line")], "a new line; 1 more finding points to the same thing."),
+        (
+            1200,
+            ["novelty", "volume"],
+            [a_finding("a new line")],
+            "a new line; 1\u202f199 more findings point to the same thing, volume among them.",
+        ),
+        (5, ["novelty"], [], "the title"),
+    ],
+)
+def test_why_is_one_sentence(count: int, detectors: list[str], findings: list[Finding], says: str) -> None:
+    assert because(an_incident(count, detectors), findings) == says
