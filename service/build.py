@@ -10,16 +10,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
+from api.app import create_app
 from api.guard import is_loopback
 from api.services import Services
 from ingest.journal import Journal
 from service.settings import Settings
 from storage.events import EventStore
 from storage.sql import SqlResult, run_sql
-from storage.store import Store
+from storage.store import Store, database_url
 from tocsin.errors import SettingsError, StorageError
 from tocsin.state import sync_folder
 
@@ -65,17 +67,12 @@ def data_folder(settings: Settings) -> Path:
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[Store]:
     """The database of `settings`, brought to this version."""
-    store = Store(store_url(settings), settings.store)
-    store.open()
+    store = Store(database_url(settings.store, settings.data), settings.store, settings.body)
     try:
+        store.open()
         yield store
     finally:
         store.close()
-
-
-def store_url(settings: Settings) -> str:
-    """Where the database is: what `store.url` says, else a file in the data folder."""
-    return settings.store.url or f"sqlite:///{(settings.data / 'tocsin.sqlite').absolute()}"
 
 
 @contextmanager
@@ -115,9 +112,16 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[Opened]:
             clock=now,
             random_bytes=secrets.token_bytes,
             session_secret=session_secret(folder),
+            address=settings.address,
             stopping=stopping,
         )
         yield Opened(services=services, journal=journal, is_open=not has_keys)
+
+
+def openapi(folder: Path) -> dict[str, Any]:
+    """The reference of the HTTP interface as data; `folder` is empty and may be thrown away afterwards."""
+    with opened(Settings(data=folder), threading.Event()) as parts:
+        return create_app(parts.services).openapi()
 
 
 def session_secret(folder: Path) -> bytes:

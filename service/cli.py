@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib.metadata import version
 from typing import Annotated
 
@@ -13,7 +11,6 @@ from service.commands import check, keys, running, scan, ship, sql, studies, web
 from tocsin.errors import TocsinError
 
 _CANNOT = 2  # exit status of bad usage and bad input
-_INTERRUPTED = 130  # as shells have it
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,15 +39,10 @@ def main() -> int:
     except TocsinError as error:
         typer.echo(f"tocsin: {error}", err=True)
         return _CANNOT
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:  # `tocsin sql ... | head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     return 0
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 -- called by typer
     if wanted:
         typer.echo(f"tocsin {version('tocsin')}")
         raise typer.Exit

@@ -206,8 +206,9 @@ def _near(path: str, root: type) -> str:
     known = list(key_paths(root))
     last = path.rpartition(".")[2]
     sections = {each.partition(".")[0] for each in known}
-    near = difflib.get_close_matches(path, [*known, *sorted(sections)], _NEAR_MAX, 0.75)
-    near += [each for each in known if each.rpartition(".")[2] == last and each not in near]
+    near = [each for each in known if each.rpartition(".")[2] == last]
+    close = difflib.get_close_matches(path, [*known, *sorted(sections)], _NEAR_MAX, 0.75)
+    near += [each for each in close if each not in near]
     return f"; did you mean {' or '.join(near[:_NEAR_MAX])}?" if near else ""
 
 

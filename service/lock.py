@@ -6,22 +6,21 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tocsin.errors import LockedError, StorageError
 
-_PAUSE_S = 0.05
+_ATTEMPTS, _PAUSE_S = 5, 0.02  # `owner_of` holds a lock for a moment, which is no owner
 
 
 @contextmanager
-def owned(folder: Path, part: str, *, wait_s: float = 0.0) -> Iterator[None]:
+def owned(folder: Path, part: str) -> Iterator[None]:
     """Own `part` (`api` or `worker`) of `folder` until the block ends, or this process does, however it dies.
 
     Args:
         folder: the data folder; it exists.
         part: names the lock file, `lock-<part>`; it stays, with the process id of its last owner.
-        wait_s: how long to wait for an owner that is about to end.
 
     Raises:
         LockedError: another process owns it; the message names its process id.
@@ -33,9 +32,10 @@ def owned(folder: Path, part: str, *, wait_s: float = 0.0) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
     try:
-        _lock(descriptor, folder, part, wait_s)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _lock(descriptor, folder, part)
+        with suppress(OSError):  # a full disk has no room for the number; the lock holds all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
@@ -57,13 +57,12 @@ def owner_of(folder: Path, part: str) -> int | None:
     return None
 
 
-def _lock(descriptor: int, folder: Path, part: str, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
+def _lock(descriptor: int, folder: Path, part: str) -> None:
+    for attempt in range(_ATTEMPTS):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() < deadline:
+            if attempt < _ATTEMPTS - 1:
                 time.sleep(_PAUSE_S)
                 continue
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import Literal, NoReturn
 import structlog
 
 from service.build import data_folder, opened
-from service.lock import owned
+from service.lock import owned, owner_of
 from service.log import set_up_logging
 from service.serve import HttpProcess, listen
 from service.settings import Settings
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 Role = Literal["all", "api", "worker"]
 
+_PAUSE_S = 0.05
 _HURRIED = 1  # exit status when a second signal cut the orderly end short
 
 
@@ -108,12 +110,20 @@ def _run_worker(settings: Settings, options: RunOptions) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    folder = data_folder(settings)
+    data_folder(settings)
     if options.supervised:
         threading.Thread(target=_follow_parent, args=(stopping,), name="parent", daemon=True).start()
-    with owned(folder, "worker", wait_s=settings.run.lock_wait_s if options.supervised else 0.0):
-        run_worker(settings, stopping)
+        _outlast_predecessor(settings, stopping)
+    run_worker(settings, stopping)
     return 0
+
+
+def _outlast_predecessor(settings: Settings, stopping: threading.Event) -> None:
+    """Wait for a worker whose HTTP process was killed: it notices, and ends in order."""
+    deadline = time.monotonic() + settings.run.lock_wait_s
+    while owner_of(settings.data, "worker") is not None and time.monotonic() < deadline:
+        if stopping.wait(_PAUSE_S):
+            return
 
 
 def _follow_parent(stopping: threading.Event) -> None:

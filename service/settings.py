@@ -16,11 +16,14 @@ from alerts.linking import Policy
 from alerts.notice import BodySettings
 from alerts.post import PostSettings
 from api.settings import ApiSettings
+from detectors.panel import PanelSettings
 from detectors.registry import DETECTORS, build
+from ingest.limits import Limits
 from service.layers import Layer, Merged, environment_layer, file_layer, flag_layer, merge, validated
 from service.log import LogSettings
 from service.ship import ShipSettings
 from service.supervisor import RunSettings
+from storage.database import StoreSettings
 from tocsin.errors import SettingsError
 
 FILE_NAME = "tocsin.toml"  # looked for in the data folder
@@ -33,12 +36,15 @@ class Settings:
 
     data: Path = Path("tocsin-data")  # where everything is kept; below the folder the command is started in
     api: ApiSettings = field(default_factory=ApiSettings)
+    limits: Limits = field(default_factory=Limits)
+    panel: PanelSettings = field(default_factory=PanelSettings)
     detectors: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # options by detector
     policy: Policy = field(default_factory=Policy)
     body: BodySettings = field(default_factory=BodySettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     post: PostSettings = field(default_factory=PostSettings)
     address: AddressSettings = field(default_factory=AddressSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
     run: RunSettings = field(default_factory=RunSettings)
     ship: ShipSettings = field(default_factory=ShipSettings)
     log: LogSettings = field(default_factory=LogSettings)

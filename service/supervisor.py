@@ -93,7 +93,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return None
             # A session of its own: Ctrl-C in a terminal reaches us alone, and we stop the child in order.
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 -- ours
         log.info("worker_started", pid=self._process.pid)
         with self._process as process:
             return process.wait()

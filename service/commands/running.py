@@ -31,7 +31,7 @@ def demo(
     raise typer.Exit(run_demo(port=port, once=once, seed=seed, data=data))
 
 
-def run(
+def run(  # noqa: PLR0913 -- the options of the command
     *,
     data: Data = None,
     host: Annotated[str | None, typer.Option(show_default=False, help="Address. Default: 127.0.0.1.")] = None,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from service.ship import Shipped
 
 
-def ship(
+def ship(  # noqa: PLR0913 -- the options of the command
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to send, .gz too; - is standard input.")],
     *,
     stream: Annotated[str, typer.Option(metavar="NAME", help="The stream they go to, for example `nginx`.")],

@@ -27,7 +27,7 @@ from service.commands.options import (
 _LIMIT = 1000
 
 
-def sql(
+def sql(  # noqa: PLR0913 -- the options of the command
     query: Annotated[str, typer.Argument(metavar="SELECT", help="In DuckDB's dialect, over the views of docs/sql.md.")],
     *,
     data: Data = None,
