@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from alerts.untrusted import neutralised
-from service.commands.options import (
-    FORMATS,
-    Config,
-    Form,
-    Json,
-    configured,
-    log_warnings_only,
-    note,
-    one_of,
-    print_json,
-)
-
-if TYPE_CHECKING:
-    from service.scan import Scanned, ScanResult
-
-_FINDINGS_SHOWN = 5  # of an incident, gravest first; --json has all
-_LINES_SHOWN = 2  # of a finding
-_LINE_CHARS = 160
+from service.commands.options import FORMATS, Config, Form, Json, configured, log_warnings_only, one_of, print_json
 
 
 def scan(  # noqa: PLR0913 -- the options of the command
@@ -52,8 +32,11 @@ def scan(  # noqa: PLR0913 -- the options of the command
     """
     settings = configured(None, config).settings
     log_warnings_only()
+    from rich.console import Console
+
     from service import scan as scans
     from service.build import now
+    from service.scan_report import print_report, shown_progress
 
     options = scans.ScanOptions(
         format=one_of(form, FORMATS, "--format"),  # type: ignore[arg-type]  # checked
@@ -65,59 +48,11 @@ def scan(  # noqa: PLR0913 -- the options of the command
         detectors=settings.detectors,
         policy=settings.policy,
     )
-    with _progress() as progress:
+    with shown_progress(Console(stderr=True)) as progress:
         result = scans.scan(files, options, now=now(), progress=progress)
     if scores_out is not None:
         result.write_scores(scores_out)
     if as_json:
         print_json(result.document())
         return
-    _print(result)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float | None], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-
-        def tell(what: str, share: float | None) -> None:
-            bar.update(task, description=what, completed=share or 0.0, total=None if share is None else 1.0)
-
-        yield tell
-
-
-def _print(result: ScanResult) -> None:
-    for text in result.notes:
-        note(text)
-    for each in result.incidents:
-        _print_incident(each, result)
-    held = f"; {result.held_back} more did not fit the budget (--budget)" if result.held_back else ""
-    rate = result.lines / max(result.seconds, 1e-3)
-    typer.echo(
-        f"{len(result.incidents)} incidents in {result.watched:,} lines, {result.trained:,} before them learned{held} "
-        f"({result.seconds:.1f} s, {rate:,.0f} lines/s)"
-    )
-
-
-def _print_incident(scanned: Scanned, result: ScanResult) -> None:
-    from service.scan import line_numbers
-
-    incident = scanned.incident
-    begun, ended = incident.opened_at, max(finding.end_at for finding in scanned.findings)
-    typer.echo(f"[{incident.severity:3}] {neutralised(incident.title, _LINE_CHARS)}")
-    typer.echo(f"      {begun:%Y-%m-%d %H:%M:%S} to {ended:%Y-%m-%d %H:%M:%S}, by {', '.join(incident.detectors)}")
-    for finding in scanned.findings[:_FINDINGS_SHOWN]:
-        numbers = line_numbers(finding, result.numbers)
-        where = f"line {numbers[0]}" if len(numbers) == 1 else f"lines {numbers[0]} to {numbers[-1]}" if numbers else ""
-        typer.echo(f"      - {neutralised(finding.summary, _LINE_CHARS)}" + (f" ({where})" if where else ""))
-        for event in finding.event_ids[:_LINES_SHOWN]:
-            if event in result.texts:
-                typer.echo(f"          {neutralised(result.texts[event], _LINE_CHARS)}")
-    if len(scanned.findings) > _FINDINGS_SHOWN:
-        typer.echo(f"      - and {len(scanned.findings) - _FINDINGS_SHOWN} more")
-    typer.echo("")
+    print_report(result, Console())
