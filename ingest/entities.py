@@ -7,19 +7,13 @@ from functools import lru_cache
 
 import polars as pl
 
-from ingest.values import KINDS, values_of
+from ingest.values import values_of
+from ingest.words import RANKED_KINDS
 
 #: Kinds whose case carries no meaning.
 _LOWER = frozenset({"ip", "host", "domain", "email", "hash", "uuid"})
 
-#: What may be left out last when a record has too many: who and where before keys that are new all the time.
-_RANK = {
-    kind: rank
-    for rank, kind in enumerate(
-        "user ip host service account device container process domain email url path status session request uuid hash port pid".split()
-    )
-}
-
+_RANK = {kind: rank for rank, kind in enumerate(RANKED_KINDS)}
 _OCTET_OVER = r"(?:^|\.)(?:25[6-9]|2[6-9][0-9]|[3-9][0-9][0-9])(?:\.|$)"
 _PORT = r"^(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
 _UNSET = ("4294967295", "-1")  # how Linux audit writes "no user" and "no session"
@@ -40,7 +34,7 @@ def entity(kind: str, value: str) -> str | None:
         return None
     if kind == "port" and not re.match(_PORT, value):
         return None
-    if kind in {"user", "session"} and value in _UNSET:
+    if (kind in {"user", "session"} and value in _UNSET) or (kind == "pid" and value == "0"):
         return None
     return f"{kind}:{value.lower() if kind in _LOWER else value}"
 
@@ -54,6 +48,8 @@ def written(kind: pl.Expr, value: pl.Expr) -> pl.Expr:
         .then(value.str.contains(_PORT))
         .when(kind.is_in(["user", "session"]))
         .then(~value.is_in(_UNSET))
+        .when(kind == "pid")
+        .then(value != "0")
         .otherwise(statement=True)
     )
     text = pl.when(kind.is_in(sorted(_LOWER))).then(value.str.to_lowercase()).otherwise(value)
@@ -86,6 +82,8 @@ def as_lists(found: pl.DataFrame, rows: int, entities_max: int) -> pl.Series:
 
 
 def _most_telling(found: pl.DataFrame, entities_max: int) -> pl.DataFrame:
-    rank = pl.col("entity").str.extract("^([^:]*)").replace_strict(_RANK, default=len(KINDS), return_dtype=pl.UInt8)
+    rank = (
+        pl.col("entity").str.extract("^([^:]*)").replace_strict(_RANK, default=len(RANKED_KINDS), return_dtype=pl.UInt8)
+    )
     ordered = found.with_columns(rank.alias("rank")).sort("row", "rank", "entity")
     return ordered.filter(pl.int_range(pl.len()).over("row") < entities_max).select("row", "entity")

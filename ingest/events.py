@@ -12,24 +12,15 @@ from ingest.entities import entities_in, entity
 from ingest.fields import find
 from ingest.keys import is_numeric_user, kind_of_key
 from ingest.mask import WILDCARD
+from ingest.skeleton import skeleton
 from ingest.values import shape_of
+from ingest.words import NAMING_KEYS, NUMBERED_KEYS, STATUS_KEYS
 
 _DEPTH_MAX = 8  # deeper values are one `<*>`
 _LEAVES_MAX = 256  # values of one object that are read
 _LIST_MAX = 16  # items of one list that are read for entities
 _PROSE_CHARS_MAX = 1024  # a longer value is data, and not searched for entities
 
-# Last parts of keys whose values name the event: they stay in the template, so that a login is not a logout.
-_NAMING = frozenset(
-    """event eventname eventtype eventaction eventcategory eventkind action actionname activity operation operationname op
-    type kind category method httpmethod httprequestmethod requestmethod verb outcome eventoutcome result status
-    state eventdataset phase step alert signature alertsignature rule rulename reason errortype
-    exception exceptiontype errorclass level severity eventsource provider providername opcode""".split()
-)
-_NUMBERED = frozenset({"eventid", "eventcode", "signatureid", "ruleid"})  # Windows events are named by numbers
-_STATUS = frozenset(
-    {"status", "statuscode", "httpstatus", "httpstatuscode", "responsecode", "responsestatus", "responsestatuscode"}
-)
 _NAME = re.compile(r"[^\n\"{}]{1,64}\Z")
 _DIGITS = re.compile(r"[\w./#$+-]*[0-9][\w./#$+-]*")
 _QUALIFIED = re.compile(r"[A-Za-z_]+(?:[._:/-][A-Za-z_]+)+\Z")
@@ -118,7 +109,7 @@ def _unnamed(value: str) -> tuple[str, ...]:
         return entities_in(kind, value)
     if " " not in value or len(value) > _PROSE_CHARS_MAX:
         return ()
-    texts = (entity(span.kind, value[span.start : span.end]) for span in find(value))
+    texts = (entity(span.kind, value[span.start : span.end]) for span in find(skeleton(value)))
     return tuple(text for text in texts if text is not None)
 
 
@@ -144,13 +135,18 @@ def _name(path: str, value: Any, is_name: Callable[[str, str], bool]) -> str | N
     last, two = _naming(path)
     if isinstance(value, (int, str)) and not isinstance(value, bool):
         number = str(value)
-        if last in _STATUS and number.isascii() and number.isdigit() and len(number) == 3:
+        if last in STATUS_KEYS and number.isascii() and number.isdigit() and len(number) == 3:
             return f"{number[0]}xx"
-        if (last in _NUMBERED or two in _NUMBERED) and number.isascii() and number.isdigit() and len(number) <= 7:
+        if (
+            (last in NUMBERED_KEYS or two in NUMBERED_KEYS)
+            and number.isascii()
+            and number.isdigit()
+            and len(number) <= 7
+        ):
             return number if is_name(path, number) else None
     if not isinstance(value, str) or not _NAME.match(value):
         return None
-    if not (last in _NAMING or two in _NAMING or (last == "name" and _QUALIFIED.match(value))):
+    if not (last in NAMING_KEYS or two in NAMING_KEYS or (last == "name" and _QUALIFIED.match(value))):
         return None
     name = _DIGITS.sub("<X>", value.replace(WILDCARD, "<?>"))
     return f'"{name}"' if is_name(path, name) else None

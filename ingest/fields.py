@@ -25,6 +25,7 @@ from ingest.values import (
     is_ipv6,
     spans_of,
 )
+from ingest.words import CLAUSES
 
 _NAME = r"[A-Za-z0-9_$.][A-Za-z0-9_.$@\\-]{0,63}"
 _PLACE = r"[A-Za-z0-9_.:%\[\]-]{1,253}"
@@ -44,7 +45,7 @@ def _rule(trigger: str, pattern: str) -> _Rule:
 _RULES: tuple[_Rule, ...] = (
     # SSH and others: "Failed password for invalid user U from H port N", "Invalid user U from H"
     _rule(" from ", rf"\b(?:for|user)(?: (?:invalid|illegal) user| user)? (?P<user>{_NAME}) from (?P<host>{_PLACE})"),
-    _rule("user", rf"\buser(?:name|id)?(?:[:=] ?| )(?:['\"](?P<user>[^'\"]{{1,64}})['\"]|(?P<user2>{_NAME}))"),
+    _rule("user", rf"(?<![\w/])user(?:name|id)?(?:[:=] ?| )(?:['\"](?P<user>[^'\"]{{1,64}})['\"]|(?P<user2>{_NAME}))"),
     _rule("'@'", rf"'(?P<user>[^'\s]+)'@'(?P<host>{_PLACE})'"),  # MySQL
     _rule("uid=", rf"\bby (?P<user>{_NAME}) ?\(uid="),
     _rule(" : ", rf"^\s*(?P<user>{_NAME}) : .*?(?:TTY|PWD|USER|COMMAND)="),  # sudo
@@ -84,42 +85,29 @@ _RULES: tuple[_Rule, ...] = (
     _rule("http", r'\bHTTP/[0-9.]+"? (?P<status>[0-9]{3})\b'),
     _rule("container", r"\bcontainer(?:[:=/] ?| |(?=_))['\"]?(?P<container>[\w./-]*[0-9][\w./-]*)"),
     _rule("pod", r"\bpod(?:[:=/] ?| )['\"]?(?P<container>[\w./-]*[-0-9][\w./-]*)"),
-    _rule(
-        "0", r"(?<![\w.-])(?P<device>(?:eth|en[ops]|wlan|wlp|veth|bond|docker|tun|tap|br-?|sd[a-z]|nvme)[0-9][\w.]*)\b"
-    ),
+    _rule("0", r"(?<![\w.-])(?P<device>(?:eth|en[ops]|wlan|wlp|veth|bond|tun|tap|br-?|sd[a-z]|nvme)[0-9][\w.]*)\b"),
     _rule("device", r"\b(?:device|interface|disk)(?:[:=] ?| )(?P<device>[\w/.-]*[0-9][\w/.-]*)"),
 )
 
-# Words after "user", "for" and their like that begin a clause, not a name.
-_CLAUSES = frozenset(
-    """a an and any are as at be by can could did does error failed for from had has have id in info into is it its list login logged name
-    named new no not of off on or password pool profile request requests role session sessions set settings space that
-    the this to was were will with without would process input output data unknown agent account accounts space-id
-    group groups invalid illegal mode type limit count token tokens authentication authenticating key keys service
-    services defined specified selected supplied provided requested interface interaction interactive event events action database
-    table preference preferences switch switched present""".split()
-)
-
-_REQUEST = re.compile(
-    r"\"?\b(?P<method>GET|POST|PUT|DELETE|HEAD|OPTIONS|PATCH|CONNECT|TRACE|PROPFIND) (?P<target>[^\s\"]+)(?: HTTP/[0-9.]+)?"
-)
-_ACCESS = re.compile(
-    rf"(?P<host>{_PLACE}) \S+ (?P<user>[^\s\[]+) \[[^\]]*\] \""
-)  # Apache, nginx: the common log format
+_REQUEST = re.compile(r"\b(?:GET|POST|PUT|DELETE|HEAD|OPTIONS|PATCH|CONNECT|TRACE|PROPFIND) (?P<target>[^\s\"]+)")
+# Apache, nginx: the common log format
+_ACCESS = re.compile(rf"(?P<host>{_PLACE}) \S+ (?P<user>[^\s\[]+) \[[^\]]*\] \"")
 _ACCESS_STATUS = re.compile(r"\" (?P<status>[0-9]{3}) (?:[0-9]+|-)(?=\s|$)")
 _PAIR = re.compile(
-    r"(?<![\w.?&-])[\"']?(?P<key>[A-Za-z_@][\w.@-]{0,63})[\"']?(?:=|: ?(?=[\"'\[]?[\w/.-])|:(?=\S))"
+    r"(?<![\w.?&/-])[\"']?(?P<key>[A-Za-z_@][\w.@-]{0,63})[\"']?(?:=|: ?(?=[\"'\[]?[\w/.-])|:(?=\S))"
     r"(?:\"(?P<quoted>[^\"]{0,1024})\"|'(?P<single>[^']{0,1024})'|(?P<bare>[^\s,;\"'()\[\]{}<>]+|\[[^\]\s]*\]))"
 )
 _URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>(){}|\\^`]+")
-_GENERIC = re.compile(
-    rf"(?P<email>(?<![\w.+-]){EMAIL})"
-    rf"|(?P<uuid>(?<![\w]){UUID}(?![\w]))"
-    rf"|(?P<hash>(?<![\w-]){HASH}(?![\w-]))"
-    rf"|(?P<ip>(?<![\w.~-])(?:::ffff:)?{IPV4}(?::[0-9]{{1,5}})?(?![\w-]|\.[0-9]))"
-    rf"|(?P<device>(?<![\w:]){MAC}(?![\w:]))"
-    rf"|(?P<six>(?<![\w:.]){IPV6}(?![\w:]))"
-    rf"|(?P<path>(?<![\w/.:<~)\]-])(?!/{IPV4}\b){UNIX_PATH}|(?<![\w\\]){WINDOWS_PATH})"
+# Values that name themselves, each with what its text must hold for the search to be worth it.
+_SHAPES: tuple[tuple[str, str, re.Pattern[str]], ...] = (
+    ("email", "@", re.compile(rf"(?<![\w.+-]){EMAIL}")),
+    ("uuid", "-", re.compile(rf"(?<!\w){UUID}(?!\w)")),
+    ("hash", "0", re.compile(rf"(?<![\w-]){HASH}(?![\w-])")),
+    ("ip", "0.0", re.compile(rf"(?<![\w.~-])(?:::ffff:)?{IPV4}(?::[0-9]{{1,5}})?(?![\w-]|\.[0-9])")),
+    ("device", ":", re.compile(rf"(?<![\w:]){MAC}(?![\w:])")),
+    ("ipv6", ":", re.compile(rf"(?<![\w:.]){IPV6}(?![\w:])")),
+    ("path", "/", re.compile(rf"(?<![\w/.:<~)\]-])(?!/{IPV4}\b){UNIX_PATH}")),
+    ("path", "\\", re.compile(rf"(?<![\w\\]){WINDOWS_PATH}")),
 )
 # Endings that are domains far more often than anything else; two-letter ones that are also file endings are left out.
 _DOMAIN = re.compile(
@@ -132,14 +120,15 @@ _DOMAIN = re.compile(
 
 
 def find(text: str) -> tuple[Span, ...]:
-    """Entities of a text, distinct, in the order of their place; spans of different kinds may overlap."""
+    """Entities of a skeleton (a text with zeros for digits), distinct, by place; spans of several kinds may overlap."""
     found: dict[Span, None] = {}
     numbered: list[Span] = []
     found.update(dict.fromkeys(_by_request(text)))
     found.update(dict.fromkeys(_by_word(text)))
     found.update(dict.fromkeys(_by_pair(text, numbered)))
     found.update(dict.fromkeys(_by_value(text)))
-    if not any(span.kind == "user" for span in found):
+    # PAM's "logname= uid=0 ... rhost=": the number is that of the server that refused, not of who was refused
+    if "logname=" not in text and not any(span.kind == "user" for span in found):
         found.update(dict.fromkeys(numbered))
     return tuple(sorted(_without_echoes(list(found)), key=lambda span: (span.start, -span.end, span.kind)))
 
@@ -173,13 +162,13 @@ def _by_word(text: str) -> Iterator[Span]:
 
 def _is_clause(kind: str, value: str) -> bool:
     """Whether what follows a word is no name but more prose, or a mere count ("3 on this node 1 local")."""
-    if kind in {"user", "host"} and value.rstrip(".,:;").lower() in _CLAUSES:
+    if kind in {"user", "host"} and value.rstrip(".,:;").lower() in CLAUSES:
         return True
     return kind in {"host", "device", "container"} and not re.search(rf"[A-Za-z]|{IPV4}", value)
 
 
 def _by_pair(text: str, numbered: list[Span]) -> Iterator[Span]:
-    """key=value, key: value and "key": "value"; numbers of users go to `numbered`: they count where no user is named."""
+    """key=value, key: value and "key": "value"; numbers of users go to `numbered`, for texts that name no user."""
     for match in _PAIR.finditer(text):
         kind = kind_of_key(match["key"])
         if kind is None:
@@ -195,37 +184,36 @@ def _by_pair(text: str, numbered: list[Span]) -> Iterator[Span]:
 
 
 def _is_name_like(kind: str, value: str) -> bool:
-    """Prose has colons too ("user: please wait", "error: no such host: try again"): after one, names look like names."""
+    """Prose has colons too ("user: please wait", "no such host: try again"): after one, names look like names."""
     if kind in {"user", "ip", "email", "url", "uuid", "trace", "span", "domain"}:
-        return value.lower().rstrip(".,;:") not in _CLAUSES
+        return value.lower().rstrip(".,;:") not in CLAUSES
     return any(character.isdigit() or character in "-./_" for character in value)
 
 
 def _by_value(text: str) -> Iterator[Span]:
     covered: list[tuple[int, int]] = []
-    for match in _URL.finditer(text):
-        covered.append(match.span())
-        yield from spans_of("url", text, *match.span())
-    if ".." not in text:
+    if "://" in text:
+        covered = [match.span() for match in _URL.finditer(text)]
+        for url in covered:
+            yield from spans_of("url", text, *url)
+    if "." in text:
         for match in _DOMAIN.finditer(text):
             if not _inside(covered, match.start()):
                 yield from spans_of("domain", text, *match.span())
-    for match in _GENERIC.finditer(text):
-        if _inside(covered, match.start()):
+    for shape, holds, pattern in _SHAPES:
+        if holds not in text:
             continue
-        kind = match.lastgroup or ""
-        if kind == "six":
-            if not is_ipv6(match[0].removesuffix(":")):
-                continue
-            kind = "ip"
-        if kind == "path" and _is_no_path(match[0]):
-            continue
-        yield from spans_of(kind, text, *match.span())
+        for match in pattern.finditer(text):
+            if not _inside(covered, match.start()) and _is_shape(shape, match[0]):
+                yield from spans_of(shape.replace("ipv6", "ip"), text, *match.span())
+                covered.append(match.span())
 
 
-def _is_no_path(text: str) -> bool:
-    """A slash before an address (Java) or alone ("and/or", "1/2") makes no path."""
-    return bool(re.match(r"/[0-9.,:]*\Z", text)) or len(text) < 3
+def _is_shape(shape: str, value: str) -> bool:
+    """What the patterns cannot say: colons that are no address, and slashes that are no path ("1/2", "/")."""
+    if shape == "ipv6":
+        return is_ipv6(value.removesuffix(":"))
+    return shape != "path" or not re.fullmatch(r"/[0-9.,:]*|.{1,2}", value)
 
 
 def _inside(covered: list[tuple[int, int]], place: int) -> bool:
@@ -233,19 +221,16 @@ def _inside(covered: list[tuple[int, int]], place: int) -> bool:
 
 
 def _without_echoes(spans: list[Span]) -> list[Span]:
-    """Drop what a more telling reading of the same characters makes superfluous: a host that is also found as a domain."""
+    """Drop what a more telling reading of the same characters makes superfluous, as a domain that is known as host."""
     hosts = {span[1:] for span in spans if span.kind == "host"}
-    named = {span[1:] for span in spans if span.kind in {"session", "request", "container", "trace", "user", "email"}}
+    ids = [span for span in spans if span.kind in {"session", "request", "container", "trace", "host"}]
     paths = [span for span in spans if span.kind == "path"]
     kept = []
     for span in spans:
         if span.kind == "domain" and span[1:] in hosts:
             continue
-        if span.kind in {"uuid", "hash"} and span[1:] in named:
-            continue
-        if span.kind == "path" and any(
-            other != span and other.start <= span.start and span.end <= other.end for other in paths
-        ):
+        wider = {"path": paths, "uuid": ids, "hash": ids}.get(span.kind, [])
+        if any(other != span and other.start <= span.start and span.end <= other.end for other in wider):
             continue
         kept.append(span)
     return kept

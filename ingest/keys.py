@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 _NAMES = {
-    "user": """user username userid usr uname account_name acct login loginname logname ruser euser remoteuser remote_user
+    "user": """user username userid usr uname account_name acct login loginname logname ruser euser remoteuser
+        remote_user
         targetusername subjectusername target_user_name subject_user_name source_user src_user dst_user dest_user
         targetuser suser duser actor principal principalname user_principal_name userprincipalname useridentity_username
         samaccountname owner_user login_name user_login useridentifier enduser enduser_id effective_user run_as
@@ -55,7 +56,7 @@ _NAMES = {
     "span": "span_id spanid span",
     "status": """status status_code statuscode http_status http_status_code httpstatus httpstatuscode response_code
         responsecode response_status response_status_code http_response_status_code rc exit_code exitcode exit_status
-        return_code returncode retcode errno error_code errorcode outcome event_outcome result res code
+        return_code returncode retcode errno error_code errorcode outcome event_outcome result res
         eventresult win_status sc_status""",
     "device": """device device_id deviceid device_name dev interface iface ifname nic mac mac_address macaddr
         hwaddr disk volume sensor sensor_id serial_number terminal_id terminalid pos_terminal meter_id imei
@@ -82,7 +83,7 @@ NUMERIC_USERS = frozenset({"uid", "auid"})
 
 @lru_cache(maxsize=8192)
 def kind_of_key(name: str) -> str | None:
-    """Kind of the value under a key, or None where the name does not say; `trace` and `span` name the record's own ids."""
+    """Kind of the value under a key, or None where the name does not say; `trace` and `span` are the record's ids."""
     parts = [part for part in name[:256].replace("[", ".").replace("/", ".").split(".") if _compact(part)]
     for first in range(len(parts)):
         compact = _compact("".join(parts[first:]))

@@ -1,7 +1,7 @@
-"""Masks what varies in a text, so that Drain sees few distinct lines: fields by their kind, and every token with a digit.
+"""Masks what varies in a text, so that Drain sees few distinct lines: fields by kind, and every token with a digit.
 
-papers/logs.md 2.5: masking every run of characters that holds a digit does not hurt the grouping and ends the explosion of
-templates. No mask reads `<*>`: that is Drain's own sign, and a line that holds it can never match again (2.3).
+Masking every run of characters that holds a digit does not hurt the grouping and ends the explosion of templates. No
+mask reads `<*>`: that is Drain's own sign, and a line that holds it can never match again.
 """
 
 from __future__ import annotations

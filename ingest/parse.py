@@ -1,7 +1,8 @@
 """Turns a batch of lines into records: the template, the parameters and the entities of each, its time and its id.
 
-Text goes by skeletons (skeleton.py): masks, entities and Drain see each distinct skeleton once, and what varies is cut out
-of all lines at once. JSON objects go by their keys (events.py). A line with nothing to parse is a record of UNPARSED.
+Text goes by skeletons (skeleton.py): masks, entities and Drain see each distinct skeleton once, and what varies is cut
+out of all lines at once. JSON objects go by their keys (events.py). A line with nothing to parse has the template
+UNPARSED.
 """
 
 from __future__ import annotations

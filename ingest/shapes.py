@@ -132,9 +132,9 @@ def cuts(
             if constant is not None or "0" in value:
                 add(code, kind, (start, end), constant)
         for start, end in _parameters(shape, template)[:parameters_max]:
-            end = min(end, start + chars_max)
-            value = skeleton[start:end]
-            add(code, PARAMETER, (start, end), None if "0" in value else value)
+            span = (start, min(end, start + chars_max))
+            value = skeleton[slice(*span)]
+            add(code, PARAMETER, span, None if "0" in value else value)
     return pl.DataFrame(rows, schema=CUTS)
 
 

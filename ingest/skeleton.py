@@ -10,6 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 _ZERO_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_ZEROS = str.maketrans("123456789", "000000000")
 _BREAKS = ["\n", "\r"]
 _HEX_RUNS = {
     r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b": (
@@ -29,6 +30,11 @@ def skeletons(texts: pl.Series) -> pl.Series:
         texts = texts.str.replace_many(_BREAKS, ["\x0b", "\x0b"])
     joined = texts.str.join("\n")[0].encode().translate(_ZERO_DIGITS)
     return pl.read_lines(joined + b"\n").to_series().alias(texts.name)
+
+
+def skeleton(text: str) -> str:
+    """Skeleton of one text, line breaks as they are."""
+    return text.translate(_ZEROS)
 
 
 def collapse(new: pl.Series) -> pl.Series:

@@ -2,14 +2,14 @@
 
 Drain (He et al., ICWS 2017; here drain3's class): lines of one token count and one first token are compared with the
 templates they lead to, and join the most similar one when at least `sim_th` of its tokens are equal; tokens that differ
-become `<*>`. papers/logs.md 2.2 has it step by step.
+become `<*>`.
 
-Differs from the paper: (1) a masked text that was seen before keeps the template it found the first time, without asking
-Drain again; on 22 of 23 real settings that gives drain3's ids line by line (papers/logs.md 2.6c), and ids never move.
-(2) Lines that differ in a word of state (started, stopped, up, down ...) have trees of their own, so that they never
-share a template. (3) Memory and work are bounded: the least recently used templates are forgotten, and a batch that
-brings more new templates than `templates_new_max` or more comparing than `comparisons_max` leaves the rest of its unknown
-lines to the template `<*>`, "anything", until the next batch.
+Differs from the paper: (1) a masked text that was seen before keeps the template it found the first time, without
+asking Drain again; on 22 of 23 real settings that gives the groups of drain3 line by line, and ids never move. (2)
+Lines that differ in a word of state (started, stopped, up, down ...) have trees of their own.
+(3) Memory and work are bounded: the least recently used templates are forgotten, and a batch that brings more new
+templates than `templates_new_max` or more comparing than `comparisons_max` leaves the rest of its unknown lines to the
+template `<*>`, "anything", until the next batch.
 """
 
 from __future__ import annotations
@@ -21,19 +21,9 @@ from typing import Any
 from drain3.drain import Drain, LogCluster, Node
 
 from ingest.mask import WILDCARD
+from ingest.words import STATE
 from tocsin.identity import template_id
 
-_STATE_WORDS = frozenset(
-    """start started starting stop stopped stopping pause paused resume resumed suspend suspended begin end enter entering
-    exit exiting leaving up down online offline enable enabled disable disabled active inactive open opened opening close
-    closed closing accept accepted reject rejected refuse refused allow allowed deny denied block blocked permit permitted
-    grant granted revoke revoked success successful successfully succeed succeeded fail failed failing failure
-    unsuccessful connect connected disconnect disconnected login logout logon logoff lock locked unlock unlocked mount
-    mounted unmount unmounted attach attached detach detached create created delete deleted add added remove removed
-    insert inserted healthy unhealthy available unavailable valid invalid acquire acquired release released commit
-    committed rollback load loaded unload unloaded install installed uninstall uninstalled register registered unregister
-    unregistered""".split()
-)  # on loghub_2k they lift the grouping accuracy from .784 to .814; yes, no, true, false, on, off would not: they are values
 _STATE_WORDS_MAX = 8  # of a line that count; more make the same lines fall apart
 _AROUND = "\"'()[]{},.;:!="
 
@@ -42,7 +32,7 @@ _AROUND = "\"'()[]{},.;:!="
 class TemplateSettings:
     """How lines become templates, and how many are kept."""
 
-    sim_th: float = 0.4  # drain3's default; 0.5 gives the same grouping on loghub_2k (papers/logs.md 2.5)
+    sim_th: float = 0.4  # drain3's default; 0.5 gives the same grouping on loghub_2k
     depth: int = 4  # drain3's default: the token count and the first token lead to the candidates
     max_children: int = 100  # drain3's default
     templates_per_stream_max: int = 5_000  # Loghub-2.0 systems have 249 on average and 1,241 at most
@@ -204,9 +194,9 @@ class StreamTemplates:
         self._texts[text] = [number, self.batch]
         limit = self._settings.texts_per_stream_max
         if len(self._texts) > limit:
-            oldest = sorted(self._texts, key=lambda text: self._texts[text][1])[: max(limit // 8, 1)]
-            for text in oldest:
-                del self._texts[text]
+            oldest = sorted(self._texts, key=lambda name: self._texts[name][1])[: max(limit // 8, 1)]
+            for name in oldest:
+                del self._texts[name]
 
     def _forget_templates(self) -> None:
         """Forget the eighth that was used longest ago; the order of equals is the order of their making."""
@@ -225,7 +215,7 @@ def _signature(masked: str) -> str:
         word = token.strip(_AROUND)
         if "=" in word or ":" in word:
             word = word.replace(":", "=").rsplit("=", 1)[-1].strip(_AROUND)
-        if word in _STATE_WORDS:
+        if word in STATE:
             words.append(word)
     return " ".join(words[:_STATE_WORDS_MAX])
 

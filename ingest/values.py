@@ -11,22 +11,20 @@ from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple
 
+from ingest.words import NOTHING
+
 VALUE_CHARS_MAX = 200  # of an entity; what is longer is cut: enough for every id, path and agent seen in data/
 
 IPV4 = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 IPV6 = r"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}"
-EMAIL = r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+EMAIL = r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.(?!service\b)[A-Za-z]{2,24}"
 UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 HASH = r"(?:[0-9A-Fa-f]{64}|[0-9A-Fa-f]{40}|[0-9A-Fa-f]{32})"
 MAC = r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}"
-UNIX_PATH = r"/(?:[\w.@%+~#=,:-]+/)*[\w.@%+~#=,:-]+/?"
+UNIX_PATH = r"/(?:[\w.@%+~#=,:-]+/+)*[\w.@%+~#=,:-]*"
 WINDOWS_PATH = r"(?:[A-Za-z]:\\|\\\\[\w.$-]+\\)(?:[^\\\s:*?\"<>|]+\\)*[^\\\s:*?\"<>|]*"
 HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?"
 
-#: Values that say that there is none.
-_NOTHING = frozenset(
-    "- -- ? * (none) none null nil (null) <null> n/a na unknown (unknown) undefined unset <none> none/none".split()
-)
 _OPENERS = "\"'`([{<"
 _CLOSERS = "\"'`)]}>,;:.!"
 
@@ -34,7 +32,9 @@ _IPV4_PORT = re.compile(rf"/?(?:::ffff:)?({IPV4})(?:[:/]([0-9]{{1,5}}))?\Z")
 _IPV6_PORT = re.compile(rf"\[?({IPV6})(?:%[\w]+)?(?:\]:([0-9]{{1,5}})|\])?\Z")
 _HOST_PORT = re.compile(rf"({HOSTNAME})\.?(?::([0-9]{{1,5}}))?\Z")
 _EMAIL = re.compile(rf"<?({EMAIL})>?\Z")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:[^\s/@?#]*@)?(\[[^\]\s]*\]|[^\s/:?#\\]*)(?::([0-9]{1,5}))?[^\s?#]*")
+_URL = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^\s/@?#]*)@)?(\[[^\]\s]*\]|[^\s/:?#\\]*)(?::([0-9]{1,5}))?[^\s?#]*"
+)
 _WORD = re.compile(r"[^\s\"'<>{}]+\Z")
 _STATUS = re.compile(r"-?[A-Za-z0-9_][\w.-]{0,31}")
 _DIGITS = re.compile(r"[0-9]+\Z")
@@ -60,7 +60,7 @@ def spans_of(kind: str, text: str, start: int, end: int) -> list[Span]:
     """Entities in the value text[start:end], which stands where a `kind` is expected."""
     start, end = _trimmed(text, start, end)
     value = text[start:end]
-    if not value or value.lower() in _NOTHING:
+    if not value or value.lower() in NOTHING:
         return []
     found = _READERS[kind](kind, value[:4096])
     return [Span(name, start + first, start + min(last, first + VALUE_CHARS_MAX)) for name, first, last in found]
@@ -168,12 +168,13 @@ def _read_url(kind: str, value: str) -> list[Span]:
     match = _URL.match(value)
     if match is None:
         return []
-    spans = [Span(kind, 0, match.end())]
-    start = match.start(2) + match[2].startswith("[")
-    authority = match[2].strip("[]")
+    # With a password inside it is no entity: those are shown, sent and kept
+    spans = [Span(kind, 0, match.end())] if match[2] is None else []
+    start = match.start(3) + match[3].startswith("[")
+    authority = match[3].strip("[]")
     spans += [Span(name, start + first, start + last) for name, first, last in _read_domain("domain", authority)]
-    if match[3]:
-        spans.append(Span("port", *match.span(3)))
+    if match[4]:
+        spans.append(Span("port", *match.span(4)))
     return spans
 
 
@@ -237,5 +238,3 @@ _READERS: dict[str, Callable[[str, str], list[Span]]] = {
     "trace": _read_id,
     "span": _read_id,
 }
-
-KINDS: tuple[str, ...] = tuple(kind for kind in _READERS if kind not in {"trace", "span"})
