@@ -70,9 +70,7 @@ def check_stream(name: str) -> str:
 
 def tick(observed_time: datetime) -> Batch:
     """A batch without lines of nobody: it says that time passed while nothing arrived."""
-    return Batch(
-        tenant="", stream="", observed_time=observed_time, identity=None, fingerprint="", lines=empty_lines()
-    )
+    return Batch(tenant="", stream="", observed_time=observed_time, identity=None, fingerprint="", lines=empty_lines())
 
 
 def encode(batch: Batch) -> bytes:
