@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from alerts.notice import BodySettings
 from storage.database import Database, StoreSettings, database_url
 from storage.desk import Desk
 from storage.keys import Keys
 from storage.outbox import OutboxTable
+from storage.prune import prune
 from storage.reads import Reads
 from storage.schema import bring_up_to_date
 from storage.transaction import Transaction
@@ -65,3 +67,7 @@ class Store:
             transaction = Transaction(connection, self.settings, self._body)
             yield transaction
             transaction.finish()
+
+    def prune(self, now: datetime) -> dict[str, int]:
+        """Remove what is too old or too much; returns how many rows of each table went. For the worker's schedule."""
+        return prune(self.database, self.settings, now)
