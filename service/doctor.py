@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -26,7 +25,6 @@ Verdict = Literal["ok", "warn", "fail"]
 _AHEAD = timedelta(minutes=5)  # clocks of hosts with time synchronisation differ by seconds
 _SHOWN_MAX = 3  # names in one line
 _SPARE = 4  # free space below so many times the limit is worth a word
-_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,23 +62,6 @@ def examine(settings: Settings, now: datetime) -> list[Check]:
         for look in (_processes, _keys, _worker, _events, _detectors, _webhooks, _clocks):
             checks += _guarded(look, at)
     return checks
-
-
-def alive(settings: Settings) -> Check:
-    """Ask the running service whether it is alive."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.api.host, settings.api.host)  # noqa: S104 -- not bound
-    connection = http.client.HTTPConnection(host, settings.api.port, timeout=_TIMEOUT_S)
-    try:
-        connection.request("GET", "/healthz")
-        status = connection.getresponse().status
-    except OSError as error:
-        reason = error.strerror or str(error)
-        return Check(
-            name="service", verdict="fail", detail=f"{host}:{settings.api.port}: {reason}", advice="tocsin run"
-        )
-    finally:
-        connection.close()
-    return Check(name="service", verdict="ok" if status == 200 else "fail", detail=f"HTTP {status}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,24 +130,18 @@ def _journal(settings: Settings) -> Check:
 @contextmanager
 def _store(settings: Settings) -> Iterator[Store | Check]:
     """The database as it is: not brought up to date, which is for the service to do."""
-    url = database_url(settings.store, settings.data)
     if not settings.store.url and not (settings.data / "tocsin.sqlite").exists():
         yield Check(name="database", verdict="warn", detail="not there yet", advice="tocsin run makes it")
         return
-    store = Store(url, settings.store, settings.body)
-    try:
-        version_of(store.database)
-    except StorageError as error:
-        yield Check(
-            name="database", verdict="fail", detail=str(error), advice="use the Tocsin that wrote it, or a newer"
-        )
-        return
-    finally:
-        store.close()
-    try:
-        yield store
-    finally:
-        store.close()
+    with closing(Store(database_url(settings.store, settings.data), settings.store, settings.body)) as store:
+        try:
+            version_of(store.database)
+        except StorageError as error:
+            unusable = str(error)
+        else:
+            yield store
+            return
+    yield Check(name="database", verdict="fail", detail=unusable, advice="use the Tocsin that wrote it, or a newer one")
 
 
 def _processes(at: _Place) -> Iterator[Check]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from service.commands.options import Config, Data, Json, configured, note, print_json, print_table
+from service.commands.options import (
+    Config,
+    Data,
+    Json,
+    configured,
+    log_warnings_only,
+    note,
+    print_json,
+    print_table,
+)
 
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
 
@@ -15,9 +22,6 @@ def doctor(
     *,
     data: Data = None,
     config: Config = None,
-    health: Annotated[
-        bool, typer.Option("--health", help="Only ask the running service whether it is alive, as containers do.")
-    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check an installation and say what to do about what is wrong. Exits 1 when something is.
@@ -26,11 +30,10 @@ def doctor(
     """
     from service import doctor as doctors
     from service.build import now
-    from service.commands.options import log_warnings_only
 
     settings = configured(data, config).settings
     log_warnings_only()
-    checks = [doctors.alive(settings)] if health else doctors.examine(settings, now())
+    checks = doctors.examine(settings, now())
     failed = [check for check in checks if check.verdict == "fail"]
     if as_json:
         print_json({"ok": not failed, "checks": [doctors.as_row(check) for check in checks]})
