@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 import polars as pl
+import structlog
 
 from alerts.budget import Budget, admit
 from alerts.correlate import correlate
@@ -17,13 +18,16 @@ from alerts.silence import silenced
 from detectors.panel import DetectorStatus
 from service.counting import entity_counts, stream_counts, template_counts
 from service.rarity import Habit, History, weights
-from service.recent import COLUMNS, RecentLines
+from service.recent import COLUMNS, RecentLines, empty
 from service.step import OutOfStepError, Portion, StepReport, StepSettings, Understood
 from storage.events import EventStore
 from storage.rows import LineRow
 from storage.store import Store
 from storage.transaction import Transaction
+from tocsin.errors import CorruptionError
 from tocsin.finding import Finding
+
+log = structlog.get_logger(__name__)
 
 _DAY = timedelta(days=1)
 
@@ -120,7 +124,7 @@ def _keep_portion(
     tenant, records = portion.tenant, portion.records
     # Decided before the counts of this step are added: what is rare is what was rare before.
     verdict = _judged(shelf, transaction, portion)
-    lines = _lines(shelf, transaction, portion, verdict, recent[tenant])
+    lines = _lines(shelf, transaction, verdict, recent[tenant])
     transaction.put_changes(verdict.changes, at=at, lines=lines, base_url=shelf.base_url)
     transaction.put_findings(verdict.over_budget, at=at, held_by="budget", lines=lines)
     transaction.put_findings(verdict.muted, at=at, held_by="silence", lines=lines)
@@ -157,9 +161,7 @@ def _rarity(transaction: Transaction, portion: Portion, findings: Sequence[Findi
     return weights({entity: Habit(count=count, first=first) for entity, (count, first) in known.items()}, history)
 
 
-def _lines(
-    shelf: Shelf, transaction: Transaction, portion: Portion, verdict: _Verdict, recent: RecentLines
-) -> dict[str, LineRow]:
+def _lines(shelf: Shelf, transaction: Transaction, verdict: _Verdict, recent: RecentLines) -> dict[str, LineRow]:
     """The raw lines worth keeping with the findings: from memory, and what is no longer there from the files."""
     findings = [*(finding for change in verdict.changes for finding in change.findings), *verdict.over_budget]
     findings += verdict.muted
@@ -167,13 +169,19 @@ def _lines(
     at_hand = recent.find({event_id for ids in wanted.values() for event_id in ids})
     have = set(at_hand["event_id"])
     absent = [finding for finding in findings if not have.issuperset(wanted[finding.finding_id])]
-    found = [at_hand]
-    for finding in absent:
-        missing = pl.Series(wanted[finding.finding_id], dtype=pl.String).implode()
-        files = transaction.segments(portion.tenant, finding.start_at, finding.end_at)
-        stored = shelf.events.read(files, finding.start_at, finding.end_at)
-        found.append(stored.filter(pl.col("event_id").is_in(missing)).select(COLUMNS))
+    found = [at_hand, *(_stored(shelf, transaction, finding, wanted[finding.finding_id]) for finding in absent)]
     return {row["event_id"]: LineRow(**row) for row in pl.concat(found).iter_rows(named=True)}
+
+
+def _stored(shelf: Shelf, transaction: Transaction, finding: Finding, event_ids: Sequence[str]) -> pl.DataFrame:
+    """Lines out of the files. A damaged one is no reason not to tell what was found."""
+    files = transaction.segments(finding.tenant, finding.start_at, finding.end_at)
+    try:
+        events = shelf.events.read(files, finding.start_at, finding.end_at)
+    except CorruptionError as error:
+        log.warning("evidence_unreadable", finding=finding.finding_id, error=str(error))
+        return empty()
+    return events.filter(pl.col("event_id").is_in(pl.Series(event_ids, dtype=pl.String).implode())).select(COLUMNS)
 
 
 def _evidence(finding: Finding, lines_max: int) -> list[str]:

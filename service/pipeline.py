@@ -8,7 +8,7 @@ of the bounds of the steps, which are recorded with the offset: a snapshot and t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -67,6 +67,7 @@ class Pipeline:
         self._recent: dict[str, RecentLines] = {}
         self._clocks = Clocks(settings.step.lag_s_max)
         self._statuses_at: datetime | None = None
+        self._relearned: set[BatchKey] = set()  # since the snapshot; bounded by the entries after it
 
     def step(self, entries: Sequence[Entry]) -> StepReport:
         """Process entries that follow `offset`, as many as one step takes, and keep what came of them."""
@@ -109,12 +110,14 @@ class Pipeline:
             taken = [(entry.offset, decode(entry.payload)) for entry in entries]
             asked = self._ask([batch for _, batch in taken])
             # All of them were kept, so the database knows every key. The first time is the one that came when it says.
-            fresh = [
+            first = [
                 (offset, batch)
                 for offset, batch in taken
                 if batch.identity is None or asked.seen.get(_key(batch)) == batch.observed_time
             ]
+            fresh = _first_times(first, self._relearned)
             self._learned(fresh, asked.per_day)
+            self._relearned |= {_key(batch) for _, batch in fresh if batch.identity is not None}
         except StorageError as error:
             if not isinstance(error, CorruptionError):
                 raise
@@ -257,7 +260,7 @@ def _key(batch: Batch) -> BatchKey:
     return (batch.tenant, batch.stream, batch.identity or "")
 
 
-def _first_times(taken: Sequence[Taken], seen: Mapping[BatchKey, datetime]) -> list[Taken]:
+def _first_times(taken: Sequence[Taken], seen: Collection[BatchKey]) -> list[Taken]:
     """Leave out what came before, also earlier in the same step."""
     known = set(seen)
     fresh: list[Taken] = []

@@ -40,9 +40,8 @@ class ScanOptions:
     format: Format = "auto"  # by the beginning of each file
     train_fraction: float = 0.5  # of the lines, in time order; a half is what users have when they know nothing
     budget_per_day: float = 10.0  # incidents a day of the file's own time; a file shorter than a day gets a day's
-    windows: int = (
-        400  # the watched part is given to the detectors in so many windows of time; results wait for their end
-    )
+    windows_max: int = 400  # of time, in which the detectors are given the watched part
+    window_records: int = 50  # but no more windows than hold so many records on average: each costs some 10 ms
     window_s_min: float = 60.0  # but none is shorter than this
     limits: Limits = field(default_factory=Limits)
     parse: ParseSettings = field(default_factory=ParseSettings)
@@ -143,7 +142,8 @@ def scan(
         watching.take(findings, at, trained + done)
         progress("watching", done / rest.height)
     incidents = watching.incidents()
-    wanted = table.lines_of({event for each in incidents for finding in each.findings for event in finding.event_ids})
+    findings_shown = [finding for each in incidents for finding in each.findings]
+    wanted = table.lines_of({event for finding in findings_shown for event in events_of(finding)})
     return ScanResult(
         lines=table.lines,
         streams=table.streams,
@@ -225,7 +225,8 @@ def _windows(records: pl.DataFrame, options: ScanOptions) -> Iterator[pl.DataFra
     if records.is_empty():
         return
     span_s = (_newest(records) - _oldest(records)).total_seconds()
-    width_s = max(options.window_s_min, ceil(span_s / max(options.windows, 1)))
+    count = min(options.windows_max, max(1, records.height // max(options.window_records, 1)))
+    width_s = max(options.window_s_min, ceil(span_s / count))
     window = records["time"].dt.truncate(f"{int(width_s)}s")
     bounds = [0, *(window != window.shift(1)).fill_null(value=False).arg_true().to_list(), records.height]
     for begin, end in pairwise(bounds):
@@ -255,10 +256,15 @@ def _incident(scanned: Scanned, numbers: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
+def events_of(finding: Finding) -> list[str]:
+    """The events that a finding rests on: those its reasons cite first."""
+    cited = [reason.event_id for reason in finding.reasons if reason.event_id is not None]
+    return list(dict.fromkeys([*cited, *finding.event_ids]))
+
+
 def line_numbers(finding: Finding, numbers: Mapping[str, int]) -> list[int]:
     """The lines of input that a finding rests on, ascending."""
-    cited = [reason.event_id for reason in finding.reasons if reason.event_id is not None]
-    return sorted({numbers[event] for event in (*finding.event_ids, *cited) if event in numbers})
+    return sorted(numbers[event] for event in events_of(finding) if event in numbers)
 
 
 def _newest(records: pl.DataFrame) -> datetime:
