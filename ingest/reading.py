@@ -11,7 +11,7 @@ import polars as pl
 
 from ingest.entities import ENTITIES, written
 from ingest.events import entities_of, shape
-from ingest.shapes import PARAMETER, Shapes, cut, cuts
+from ingest.shapes import PARAMETER, Shape, Shapes, cut, cuts
 from ingest.templates import StreamTemplates
 from tocsin.record import UNPARSED
 
@@ -42,12 +42,15 @@ class Extent:
     parameter_chars_max: int
 
 
-def read_texts(texts: pl.DataFrame, shapes: Shapes, known: StreamTemplates, extent: Extent) -> Reading:
-    """Read texts (`row`, `text`)."""
+def read_texts(texts: pl.DataFrame, shapes: Shapes, streams: Sequence[StreamTemplates], extent: Extent) -> Reading:
+    """Read texts (`row`, `batch`, `text`); `streams` are the templates by batch."""
     if texts.is_empty():
         return _reading([], [])
-    distinct, codes = shapes.of(texts["text"])
-    found = [known.find(shape.masked.text) if shape.is_text else None for shape in distinct]
+    rows, distinct, known_of = _distinct(texts, shapes, streams)
+    found = [
+        known.find(shape.masked.text) if shape.is_text else None
+        for shape, known in zip(distinct, known_of, strict=True)
+    ]
     plan = cuts(
         distinct,
         [template.tokens if template else () for template in found],
@@ -57,7 +60,6 @@ def read_texts(texts: pl.DataFrame, shapes: Shapes, known: StreamTemplates, exte
     identities = pl.DataFrame(
         {"template_id": [template.template_id if template else UNPARSED for template in found]}
     ).with_row_index("code")
-    rows = texts.with_columns(pl.Series("code", codes, dtype=pl.UInt32))
     long = cut(rows, plan)
     kind = pl.col("kind")
     parameters = (
@@ -76,11 +78,31 @@ def read_texts(texts: pl.DataFrame, shapes: Shapes, known: StreamTemplates, exte
     return Reading(messages.select(list(READ)), entities.select(list(ENTITIES)))
 
 
-def read_objects(objects: Sequence[tuple[int, dict[str, Any]]], known: StreamTemplates, extent: Extent) -> Reading:
-    """Read JSON objects by row."""
+def _distinct(
+    texts: pl.DataFrame, shapes: Shapes, streams: Sequence[StreamTemplates]
+) -> tuple[pl.DataFrame, list[Shape], list[StreamTemplates]]:
+    """Texts with the code of their shape and stream, and shape and stream by code, in the order they first appear."""
+    distinct, codes = shapes.of(texts["text"])
+    rows = texts.with_columns(pl.Series("code", codes, dtype=pl.UInt32))
+    if all(known is streams[0] for known in streams):
+        return rows, distinct, [streams[0]] * len(distinct)
+    numbers: dict[int, int] = {}
+    owners = [numbers.setdefault(id(known), place) for place, known in enumerate(streams)]
+    rows = rows.with_columns(pl.Series(owners, dtype=pl.UInt32).gather(rows["batch"]).alias("owner"))
+    pairs = rows.select("code", "owner").unique(maintain_order=True)
+    coded = pairs.with_row_index("pair")
+    rows = rows.join(coded, on=["code", "owner"], how="left", maintain_order="left")
+    rows = rows.drop("code", "owner").rename({"pair": "code"})
+    return rows, [distinct[code] for code in pairs["code"]], [streams[owner] for owner in pairs["owner"]]
+
+
+def read_objects(
+    objects: Sequence[tuple[int, dict[str, Any]]], known_of: Sequence[StreamTemplates], extent: Extent
+) -> Reading:
+    """Read JSON objects by row, each with the templates of its stream."""
     messages = []
     entities = []
-    for row, document in objects:
+    for (row, document), known in zip(objects, known_of, strict=True):
         form = shape(document, known.is_name, parameters_max=extent.parameters_max)
         own, others = _own(entities_of(document))
         messages.append((row, known.exact(form.text).template_id, form.parameters, own.get("trace"), own.get("span")))
@@ -121,15 +143,11 @@ def read_attributes(attributes: pl.Series, objects: Mapping[int, Mapping[str, An
 
 def read_header(header: pl.DataFrame) -> pl.DataFrame:
     """ENTITIES of what stands before the messages: host, process and pid."""
-    parts = [
-        header.select(name)
-        .with_row_index("row")
-        .drop_nulls()
-        .select("row", written(pl.lit(name), pl.col(name)).alias("entity"))
-        .drop_nulls()
-        for name in ("host", "process", "pid")
-    ]
-    return pl.concat(parts).select(list(ENTITIES))
+    kinds = ["host", "process", "pid"]
+    if header.select(pl.all_horizontal(pl.col(*kinds).is_null().all())).item():
+        return _entities([])
+    long = header.select(kinds).with_row_index("row").unpivot(kinds, index="row").drop_nulls()
+    return long.select("row", written(pl.col("variable"), pl.col("value")).alias("entity")).drop_nulls()
 
 
 def _object(text: str) -> dict[str, Any] | None:

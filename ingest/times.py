@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -26,32 +26,40 @@ class Times:
     attributes: pl.Series  # JSON objects; a time that was not believed is kept as `tocsin.original_time`
 
 
-def times(lines: pl.DataFrame, header: pl.Series, observed_time: datetime, settings: TimeSettings) -> Times:
-    """Times of LINES: as sent, else from the header; a line without takes that of the line before it, else after it.
+def times(lines: pl.DataFrame, settings: TimeSettings) -> Times:
+    """Times as sent, else from the header; a line without takes that of the line before it, else of the line after it.
 
     Args:
-        lines: LINES.
-        header: time found in each line.
-        observed_time: when the lines arrived; the time where nothing better is known.
+        lines: `time`, `header` (the time found in the line), `attributes`, `observed_time` and `batch` of each line.
         settings: which times are believed.
     """
-    earliest = pl.lit(datetime(settings.year_min, 1, 1, tzinfo=UTC)).cast(TIME)
-    latest = pl.lit(observed_time + timedelta(seconds=settings.ahead_s_max)).cast(TIME)
-    observed = pl.lit(observed_time).cast(TIME)
+    observed = pl.col("observed_time")
     stated = pl.coalesce("time", "header")
-    wrong = (stated < earliest) | (stated > latest)
-    original = pl.concat_str(
-        pl.lit('"tocsin.original_time":"'), stated.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"), pl.lit('"}')
-    )
+    earliest = pl.lit(datetime(settings.year_min, 1, 1, tzinfo=UTC)).cast(TIME)
+    wrong = (stated < earliest) | (stated > observed + pl.duration(milliseconds=round(settings.ahead_s_max * 1000)))
     attributes = pl.col("attributes").fill_null("{}")
-    noted = pl.concat_str(
-        attributes.str.strip_suffix("}"),
-        pl.when(attributes.str.contains(r"^\s*\{\s*\}")).then(pl.lit("")).otherwise(pl.lit(",")),
-        original,
-    )
-    frame = lines.select("time", "attributes", header.cast(TIME).alias("header")).select(
+    frame = lines.select(
         pl.when(wrong).then(observed).otherwise(stated).alias("time"),
-        pl.when(wrong).then(noted).otherwise(attributes).alias("attributes"),
+        pl.when(wrong).then(stated).alias("original"),
+        attributes,
+        observed,
+        "batch",
     )
-    filled = frame.select(pl.col("time").forward_fill().backward_fill().fill_null(observed)).to_series()
-    return Times(filled, frame["attributes"])
+    if frame["original"].null_count() < len(frame):
+        frame = frame.with_columns(_noted(pl.col("original"), pl.col("attributes")).alias("attributes"))
+    if frame["time"].null_count() > 0:
+        nearest = pl.col("time").forward_fill().backward_fill().over("batch")
+        frame = frame.with_columns(pl.coalesce(nearest, observed).alias("time"))
+    return Times(frame["time"], frame["attributes"])
+
+
+def _noted(original: pl.Expr, attributes: pl.Expr) -> pl.Expr:
+    """Attributes with a time that was not believed."""
+    noted = pl.concat_str(
+        attributes.str.strip_chars_end().str.strip_suffix("}"),
+        pl.when(attributes.str.contains(r"^\s*\{\s*\}")).then(pl.lit("")).otherwise(pl.lit(",")),
+        pl.lit('"tocsin.original_time":"'),
+        original.dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"),
+        pl.lit('"}'),
+    )
+    return pl.when(original.is_not_null()).then(noted).otherwise(attributes)

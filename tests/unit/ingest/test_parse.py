@@ -285,3 +285,17 @@ def test_reading_the_state_changes_nothing() -> None:
 def test_a_foreign_state_is_refused() -> None:
     with pytest.raises(StateError, match="parser"):
         Parser().restore(State(kind="novelty", version=1))
+
+
+def test_many_batches_at_once_give_the_records_of_one_by_one() -> None:
+    lines = some_lines(200)
+    batches = [
+        (a_batch(lines[number * 10 : number * 10 + 10], stream="even" if number % 2 == 0 else "odd"), number)
+        for number in range(20)
+    ]
+    one_by_one, at_once = Parser(), Parser()
+    for batch, number in batches:  # the templates have settled the second time
+        one_by_one.parse(batch, number)
+        at_once.parse(batch, number)
+    expected = pl.concat([one_by_one.parse(batch, number) for batch, number in batches])
+    assert at_once.parse_all(batches).equals(expected.sort("time", maintain_order=True))
