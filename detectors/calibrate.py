@@ -3,8 +3,8 @@
 Inside what was seen, conformal p-values: (k + 1) / (n + 1) with k the (decayed) number of past scores at least as
 high. They are valid whatever the distribution, ties and a mass at zero included (Vovk et al., Algorithmic Learning in a
 Random World, 2005; with decaying weights: Barber et al., Annals of Statistics 51, 2023, theorem 2 for exchangeable
-data). Beyond the largest score seen, a generalised Pareto tail fitted by probability-weighted moments (Hosking and Wallis,
-Technometrics 29, 1987), because 1 / (n + 1) alone could not tell a gross anomaly from a record by a hair.
+data). Beyond the largest score seen, a generalised Pareto tail fitted by probability-weighted moments (Hosking and
+Wallis, Technometrics 29, 1987), because 1 / (n + 1) alone could not tell a gross anomaly from a record by a hair.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The detectors of one tenant, each with its calibration: records in, findings out, all of it in event time.
 
 Everything runs one chunk after another: score, compare with what was normal, judge, explain, and only then learn. So
-the p-value of a record never rests on the record itself, and history is scored while it is learned, which is what makes the
-first live minute as well calibrated as the last.
+the p-value of a record never rests on the record itself, and history is scored while it is learned, which is what
+makes the first live minute as well calibrated as the last.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PanelSettings:
     """Which detectors watch a tenant and when they may speak."""
 
     budget_per_day: float = 10.0  # what one person on call reads with care; chosen, not measured
-    detectors: tuple[str, ...] = ("novelty",)  # of `detectors.registry`, in this order
+    detectors: tuple[str, ...] = ("novelty", "volume")  # of `detectors.registry`, in this order
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)  # of each detector
     units_min: int = 200  # fewer cannot support a p-value of 1 in 200, the largest that makes a finding
     learning_s: float = (
@@ -71,7 +71,7 @@ class _Watcher:
 
 
 class Panel:
-    """The detectors of one tenant. The same calls give the same findings, bit for bit, also across state and restore."""
+    """The detectors of one tenant. The same calls give the same findings, bit for bit, also across a restart."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
 """Finds what was never seen: a template, an entity, a field value, or two known things that never met.
 
 A first time is worth as much as first times are rare where it happened (rates.py): a new user among 40 that have been
-the same for weeks is news, a new client address of a public site is not. The score of a record is the surprise, -log10 of
-that chance, of its most surprising thing, and up to half a decade more for further ones; many weak surprises never make
-a strong one. Measured basis: the first-seen edge on AIT alerts is right in 97-100 % of its alerts (papers/logs.md 5.3),
-and most of its false pairs are those of things that meet new partners all the time, which the rates take out.
+the same for weeks is news, a new client address of a public site is not. The score of a record is the surprise, -log10
+of that chance, of its most surprising thing, and up to half a decade more for further ones; many weak surprises never
+make a strong one. Measured basis: on the AIT alerts a pair of host and alert type never seen before is right in
+97-100 % of its alerts, and most of its false pairs are of things that meet new partners all the time, which the rates take out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from detectors.novelty.explain import explain
 from detectors.novelty.memory import Memory, own_group, pair_group
 from detectors.novelty.news import NOTHING, firsts, news_of, readable
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.table import Rows
 from detectors.novelty.things import Pairs, Singles, in_order, things
+from detectors.table import Rows
 from tocsin.finding import Reason
 from tocsin.state import State
 

@@ -12,6 +12,7 @@ from detectors.novelty.memory import Memory
 from detectors.novelty.news import Part, parts_of
 from detectors.novelty.settings import NoveltySettings
 from detectors.novelty.things import Facet, group_of, key_of
+from detectors.words import said
 from tocsin.finding import Reason
 
 _USUAL = 3  # examples of what is usual
@@ -62,14 +63,14 @@ class _Row:
     def _value(self, facet: Facet, text: str, event_id: str | None) -> Reason:
         name = text.partition(":" if facet == "entity" else "=")[0]
         group = group_of(self._stream, facet, name)
-        usual = [_said(each) for each in self._memory.usual([group], among="group", top=_USUAL)]
+        usual = [said(each) for each in self._memory.usual([group], among="group", top=_USUAL)]
         seen = self._memory.lines(group)
         what = name if facet == "entity" else f"field {name}"
         return Reason(
             kind="line",
-            summary=f"{_said(text)} never seen in {self._stream} before; {seen:,} lines named another {what}",
+            summary=f"{said(text)} never seen in {self._stream} before; {seen:,} lines named another {what}",
             expected=(f"usual: {', '.join(usual)}" if usual else f"a known {what}") + self._since(group),
-            actual=_said(text),
+            actual=said(text),
             event_id=event_id,
             payload={"lines": seen, "what": text, "usual": usual, "stream": self._stream},
         )
@@ -81,13 +82,13 @@ class _Row:
         # The end that was seen more is the one whose habits say something.
         subject, partner = (0, 1) if counts[0] >= counts[1] else (1, 0)
         texts = (one, other)
-        usual = [_said(each) for each in self._memory.partners(ends[subject], groups[partner], top=_USUAL)]
+        usual = [said(each) for each in self._memory.partners(ends[subject], groups[partner], top=_USUAL)]
         return Reason(
             kind="pair",
-            summary=f"{_said(texts[subject])} with {_said(texts[partner])}: never together "
+            summary=f"{said(texts[subject])} with {said(texts[partner])}: never together "
             f"in {counts[subject]:,} lines of the one and {counts[partner]:,} of the other",
-            expected=f"usual with {_said(texts[subject])}: {', '.join(usual)}" if usual else None,
-            actual=_said(texts[partner]),
+            expected=f"usual with {said(texts[subject])}: {', '.join(usual)}" if usual else None,
+            actual=said(texts[partner]),
             event_id=event_id,
             payload={
                 "pair": [one, other],
@@ -102,14 +103,14 @@ class _Row:
         template = key_of(group_of(self._stream, "template"), self._template)
         end = self._entity_key(entity)
         group = group_of(self._stream, "entity", entity.partition(":")[0])
-        usual = [_said(each) for each in self._memory.partners(template, group, top=_USUAL)]
+        usual = [said(each) for each in self._memory.partners(template, group, top=_USUAL)]
         lines, of_entity = self._memory.count(template), self._memory.count(end)
         return Reason(
             kind="pair",
-            summary=f'{_said(entity)} never before in a line like "{head}": {lines:,} such lines, '
-            f"{of_entity:,} lines of {_said(entity)}",
+            summary=f'{said(entity)} never before in a line like "{head}": {lines:,} such lines, '
+            f"{of_entity:,} lines of {said(entity)}",
             expected=f"usual there: {', '.join(usual)}" if usual else None,
-            actual=_said(entity),
+            actual=said(entity),
             event_id=event_id,
             payload={
                 "pair": [self._template, entity],
@@ -134,12 +135,6 @@ class _Row:
         """When the last news of the group came, where that says something."""
         at = self._memory.last_news(group)
         return f"; the last new one came on {_day(at)}" if at else ""
-
-
-def _said(text: str) -> str:
-    """`user:root` as `user root`; a field stays `name=value`."""
-    kind, colon, value = text.partition(":")
-    return f"{kind} {value}" if colon and kind.isidentifier() else text
 
 
 def _day(at_ns: int) -> str:

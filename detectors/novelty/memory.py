@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from detectors.novelty.hashing import Hashes, combine
+from detectors.hashing import Hashes, combine
 from detectors.novelty.rates import Floats, Rates
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.table import Rows, Table, newest
 from detectors.novelty.things import Pairs, Singles
+from detectors.table import Rows, Table, newest
 from tocsin.errors import StateError
 from tocsin.state import State
 

@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from detectors.novelty.hashing import Hashes
+from detectors.hashing import Hashes
 from detectors.novelty.memory import Memory, own_group
 from detectors.novelty.rates import Floats
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.table import Rows
 from detectors.novelty.things import FACETS, Pairs, Singles
+from detectors.table import Rows
+from detectors.words import one_line
 
 #: The unit of a record that brings nothing new.
 NOTHING = "nothing new"
@@ -30,7 +31,6 @@ _BETWEEN_PARTS = " ++ "
 _BETWEEN_ENDS = " <> "
 _ERROR, _FATAL = 17, 21  # OpenTelemetry severity numbers
 _TAGS: tuple[Tag, ...] = ("line", "entity", "field")  # of singles, in the order of FACETS
-_INVISIBLE = r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ def readable(records: pl.DataFrame, singles: Singles, rows: Rows, chars_max: int
     template = singles.facet[rows] == FACETS.index("template")
     bodies = records["body"].gather(singles.record[rows])
     text = pl.select(pl.when(pl.lit(pl.Series(template))).then(bodies).otherwise(singles.text.gather(rows))).to_series()
-    return clean(text, chars_max).alias("text")
+    return _clean(text, chars_max).alias("text")
 
 
-def clean(text: pl.Series, chars_max: int) -> pl.Series:
-    """Heads of texts, in one line, without characters that cannot be seen or that separate the parts of a unit."""
-    head = text.str.head(chars_max).str.replace_all(_INVISIBLE, " ")
+def _clean(text: pl.Series, chars_max: int) -> pl.Series:
+    """Heads of texts, in one line, without what separates the parts of a unit."""
+    head = one_line(text, chars_max)
     return head.str.replace_all(_BETWEEN_PARTS, " + ", literal=True).str.replace_all(_BETWEEN_ENDS, " - ", literal=True)
 
 

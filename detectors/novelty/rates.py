@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from detectors.novelty.hashing import Hashes
-from detectors.novelty.table import Rows, Table
+from detectors.hashing import Hashes
+from detectors.table import Rows, Table
 
 Floats = NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from detectors.novelty.hashing import Hashes, combine, hash64, hash_text
+from detectors.hashing import Hashes, combine, hash_distinct, hash_text
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.table import Rows
+from detectors.table import Rows
 from tocsin.record import UNPARSED
 
 Facet = Literal["template", "entity", "field"]
@@ -64,7 +64,7 @@ def in_order(records: pl.DataFrame) -> pl.DataFrame:
 
 def things(records: pl.DataFrame, settings: NoveltySettings) -> tuple[Singles, Pairs]:
     """Take records apart."""
-    streams = _hashed(records["stream"])
+    streams = hash_distinct(records["stream"])
     templates = _templates(records, streams)
     entities = _entities(records, streams, settings)
     fields = _fields(records, streams, settings)
@@ -90,16 +90,8 @@ def key_of(group: np.uint64, text: str) -> np.uint64:
     return np.uint64(combine(group, hash_text(text))[0])
 
 
-def _hashed(texts: pl.Series) -> Hashes:
-    """Hash a long series by its distinct texts."""
-    frame = pl.DataFrame({"text": texts})
-    distinct = frame.unique()
-    distinct = distinct.with_columns(pl.Series("hash", hash64(distinct["text"])))
-    return frame.join(distinct, on="text", how="left", maintain_order="left")["hash"].to_numpy()
-
-
 def _frame(record: Rows, group: Hashes, text: pl.Series) -> pl.DataFrame:
-    keys = combine(group, _hashed(text))
+    keys = combine(group, hash_distinct(text))
     return pl.DataFrame({"record": record.astype(np.int64), "group": group, "key": keys, "text": text})
 
 
@@ -120,7 +112,7 @@ def _entities(records: pl.DataFrame, streams: Hashes, settings: NoveltySettings)
     rows = rows.join(distinct, on="text", how="inner", maintain_order="left")
     rows = rows.filter(pl.int_range(pl.len()).over("record") < settings.entities_per_record_max)
     record = rows["record"].to_numpy()
-    group = combine(combine(streams[record], _FACET_HASH["entity"]), _hashed(rows["kind"]))
+    group = combine(combine(streams[record], _FACET_HASH["entity"]), hash_distinct(rows["kind"]))
     return _frame(record, group, rows["text"])
 
 
@@ -139,7 +131,7 @@ def _fields(records: pl.DataFrame, streams: Hashes, settings: NoveltySettings) -
     start = rows["parts"].struct.field("field_0").str.len_chars() + 1
     value = rows.select(pl.col("text").str.slice(start).str.strip_chars(' ",}]\t\n'))["text"]
     record = rows["record"].to_numpy()
-    group = combine(combine(streams[record], _FACET_HASH["field"]), _hashed(name))
+    group = combine(combine(streams[record], _FACET_HASH["field"]), hash_distinct(name))
     return _frame(record, group, (name + "=" + value).alias("text"))
 
 

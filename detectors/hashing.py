@@ -33,6 +33,14 @@ def hash64(texts: pl.Series) -> Hashes:
     return finish(sums ^ (full * _GOLDEN))
 
 
+def hash_distinct(texts: pl.Series) -> Hashes:
+    """Hash a long series of few texts by its distinct ones."""
+    frame = pl.DataFrame({"text": texts})
+    distinct = frame.unique()
+    distinct = distinct.with_columns(pl.Series("hash", hash64(distinct["text"])))
+    return frame.join(distinct, on="text", how="left", maintain_order="left")["hash"].to_numpy()
+
+
 def hash_text(text: str) -> np.uint64:
     """Hash one text."""
     return np.uint64(hash64(pl.Series([text], dtype=pl.String))[0])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from detectors.novelty.hashing import Hashes
+from detectors.hashing import Hashes
 
 Rows = NDArray[np.int64]
 
@@ -32,6 +32,13 @@ class Table:
             return np.full(len(keys), -1, np.int64)
         rows = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[rows] == keys, rows, -1)
+
+    def copy(self) -> Table:
+        """Another table with the same rows."""
+        twin = Table({})
+        twin.keys = self.keys.copy()
+        twin.columns = {name: column.copy() for name, column in self.columns.items()}
+        return twin
 
     def add(self, keys: Hashes, columns: Mapping[str, NDArray[Any]]) -> None:
         """Add keys, distinct and not yet in the table, in any order."""

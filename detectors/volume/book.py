@@ -1,0 +1,393 @@
+"""The volume detector's book: clocks of the streams, counts of intervals that are not over, and what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from detectors.hashing import Hashes, hash_distinct
+from detectors.table import Rows, Table
+from detectors.volume.counts import (
+    COUNTS,
+    DISTINCT,
+    ENTITY,
+    NEWCOMER,
+    SECOND_NS,
+    TOTAL,
+    Counted,
+    counted,
+    distinct_of,
+    merged,
+    total_of,
+)
+from detectors.volume.forecast import Lesson, bunched, expect, habit, learn, surprise_quiet
+from detectors.volume.series import HOURS, Series
+from detectors.volume.settings import VolumeSettings
+from detectors.volume.units import SILENCE, Part, Streams, Unit, units_of
+from detectors.volume.weigh import Step, Weighed, weigh
+from tocsin.errors import StateError
+from tocsin.state import State
+
+KIND, VERSION = "volume", 1
+_HOUR_S = 3600
+_LAG_KEPT = 0.9  # of the worst lag of a stream, at each batch of it
+_NEVER = np.iinfo(np.int64).max // 4  # lag of a stream that follows no clock
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What a batch says about clocks."""
+
+    streams: pl.DataFrame  # `stream` (hash), `name`, `oldest` and `newest` line (ns), by name
+    times: Rows  # of all lines, ns, sorted
+
+
+def arrivals_of(records: pl.DataFrame) -> Arrivals:
+    """Clocks of RECORDS, sorted by time."""
+    time = pl.col("time").to_physical()
+    rows = records.group_by(pl.col("stream").alias("name")).agg(time.min().alias("oldest"), time.max().alias("newest"))
+    rows = rows.sort("name")
+    rows = rows.with_columns(pl.Series("stream", hash_distinct(rows["name"])))
+    return Arrivals(rows, records["time"].to_physical().to_numpy())
+
+
+class Book:
+    """All that the volume detector knows."""
+
+    def __init__(self, settings: VolumeSettings) -> None:
+        self._settings = settings
+        self._width = settings.interval_s * SECOND_NS
+        self.series = Series()
+        self.streams = Table(
+            {
+                "next": np.int64,  # first interval that is not closed
+                "newest": np.int64,  # ns of the latest line
+                "heard": np.int64,  # latest closed interval with lines
+                "lag": np.int64,  # ns that its lines arrive behind the tenant's clock
+                "age": np.float64,  # intervals closed
+            }
+        )
+        self.names: dict[int, str] = {}  # of streams, by hash
+        self.latest: dict[int, str] = {}  # event id of the latest line of each stream
+        self.open = pl.DataFrame(schema=COUNTS)  # not sorted, a series may have several rows
+        self.clock = 0  # ns of event time of the tenant
+        self.late = 0  # counts that came after their interval was closed
+        self.dropped = 0  # counts dropped for lack of room
+        self._borrowed = False  # the series are another book's as well
+
+    def copy(self) -> Book:
+        """Another book that knows the same; it shares the series until it learns."""
+        book = Book(self._settings)
+        book.series, book.streams, book.open = self.series, self.streams.copy(), self.open
+        book.names, book.latest = dict(self.names), dict(self.latest)
+        book.clock, book.late, book.dropped = self.clock, self.late, self.dropped
+        book._borrowed = True
+        return book
+
+    def take(self, counts: pl.DataFrame, arrivals: Arrivals) -> list[Unit]:
+        """Learn a batch; return the units that it ended, as they were before they were learned.
+
+        Args:
+            counts: of the batch, by `counts.count`.
+            arrivals: of the batch.
+        """
+        self._arrive(arrivals)
+        self._add(counts)
+        limits = self._limits(self.clock)
+        if not (limits > self.streams["next"]).any():
+            return []
+        if self._borrowed:
+            self.series, self._borrowed = self.series.copy(), False
+        units = self._close(limits)
+        self._prune()
+        return units
+
+    def unfinished(self, counts: pl.DataFrame) -> list[Unit]:
+        """Units of intervals that are not over and hold too many lines already, among those that `counts` touched."""
+        touched = counts.select("stream", "interval").unique()
+        present = merged(self.open.join(touched, on=["stream", "interval"], how="semi"))
+        units: list[Unit] = []
+        for (interval,), part in present.group_by("interval", maintain_order=True):
+            streams = np.unique(part["stream"].to_numpy())
+            places = np.full(len(streams), interval, np.int64)
+            held = next(counted(part, np.array([0, len(part)])))
+            step = self._step(streams, places, np.ones(len(streams)), held)
+            weighed = weigh(self.series, step, self._settings, closed=False)
+            found = units_of(step, weighed, self.series, self._of_step(step), self._settings)
+            units += [unit for unit in found if unit.score >= 1.0]
+        return units
+
+    def silent(self, until: int) -> list[Unit]:
+        """Units of the streams that say nothing as of `until`, ns of event time, although they follow that clock."""
+        units: list[Unit] = []
+        limits = self._limits(until)
+        first = np.maximum(self.streams["next"], self.streams["newest"] // self._width + 1)
+        ripe = self.streams["age"] >= self._settings.history_min
+        for row in np.flatnonzero((limits > first) & ripe):
+            units += self._silence(int(row), int(first[row]), int(limits[row]), until)
+        return units
+
+    def state(self) -> State:
+        """Return all of it, as plain values."""
+        open_counts = merged(self.open)
+        arrays: dict[str, NDArray[Any]] = self.series.arrays() | self.streams.arrays("streams")
+        numbers = [name for name, dtype in COUNTS.items() if dtype != pl.String()]
+        arrays |= {f"open.{name}": open_counts[name].to_numpy() for name in numbers}
+        words = {
+            "clock": self.clock,
+            "late": self.late,
+            "dropped": self.dropped,
+            "names": [self.names[key] for key in self.streams.keys.tolist()],
+            "latest": [self.latest.get(key, "") for key in self.streams.keys.tolist()],
+            "texts": [self.series.texts.get(key, ("", "")) for key in self.series["key"].tolist()],
+            "open": {name: open_counts[name].to_list() for name in COUNTS.names() if name not in numbers},
+            "interval_s": self._settings.interval_s,
+        }
+        return State(kind=KIND, version=VERSION, words=words, arrays=arrays)
+
+    def restore(self, state: State) -> None:
+        """Know what `state` knows and nothing else.
+
+        Raises:
+            StateError: it is another detector's, of another version, or counted intervals of another length.
+        """
+        words = state.expect(KIND, VERSION).words
+        if words.get("interval_s") != self._settings.interval_s:
+            raise StateError(
+                f"volume: the state counts intervals of {words.get('interval_s')} s, the setting is "
+                f"{self._settings.interval_s} s"
+            )
+        try:
+            self.streams.take("streams", state.arrays)
+            self.series.take(state.arrays)
+            keys = self.series["key"].tolist()
+            self.series.texts = {
+                key: (name, text) for key, (name, text) in zip(keys, words["texts"], strict=True) if name or text
+            }
+            self.names = dict(zip(self.streams.keys.tolist(), words["names"], strict=True))
+            self.latest = dict(zip(self.streams.keys.tolist(), words["latest"], strict=True))
+            columns = {name: words["open"].get(name, state.arrays.get(f"open.{name}")) for name in COUNTS.names()}
+            self.open = pl.DataFrame(columns, schema=COUNTS)
+            self.clock, self.late, self.dropped = (int(words[name]) for name in ("clock", "late", "dropped"))
+        except (KeyError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
+            raise StateError(f"volume: {error!r}") from error
+
+    def _arrive(self, arrivals: Arrivals) -> None:
+        """Move the clocks: of the tenant, and how far each stream is behind it."""
+        frame = arrivals.streams
+        keys, oldest, newest = (frame[name].to_numpy() for name in ("stream", "oldest", "newest"))
+        before = self.clock or int(arrivals.times[0])
+        ahead = np.maximum(arrivals.times, before)
+        if np.diff(ahead, prepend=before).max() > self._settings.jump_s * SECOND_NS:
+            # Nobody saw the time between pass, so nobody was silent in it.
+            self.streams["lag"][:] = _NEVER
+        self.clock = int(ahead[-1])
+        behind = np.maximum(before - oldest, 0)
+        rows = self.streams.find(keys)
+        old = rows >= 0
+        lag = self.streams["lag"][rows[old]] if old.any() else np.zeros(0, np.int64)
+        faded = np.where(lag < _NEVER, (lag * _LAG_KEPT).astype(np.int64), 0)
+        if old.any():
+            self.streams["lag"][rows[old]] = np.maximum(faded, behind[old])
+            self.streams["newest"][rows[old]] = np.maximum(self.streams["newest"][rows[old]], newest[old])
+        new = ~old
+        # The interval in which a stream begins is not whole: it is never closed.
+        columns = {
+            "next": oldest[new] // self._width + 1,
+            "newest": newest[new],
+            "heard": oldest[new] // self._width,
+            "lag": behind[new],
+            "age": np.zeros(int(new.sum())),
+        }
+        self.streams.add(keys[new], columns)
+        self.names |= dict(zip(keys[new].tolist(), frame["name"].filter(pl.Series(new)).to_list(), strict=True))
+
+    def _add(self, counts: pl.DataFrame) -> None:
+        rows = self.streams.find(counts["stream"].to_numpy())
+        timely = counts["interval"].to_numpy() >= self.streams["next"][rows]
+        totals = counts.filter(pl.col("facet") == TOTAL)
+        self.late += int(counts.filter(pl.Series(~timely) & (pl.col("facet") == TOTAL))["count"].sum())
+        self.latest |= dict(totals.sort("interval").select("stream", "event_id").iter_rows())
+        self.open = pl.concat([self.open, counts.filter(pl.Series(timely))])
+        if len(self.open) > self._settings.open_max:
+            self.open = merged(self.open)
+        if len(self.open) > self._settings.open_max:
+            # A stream's own counts go last, then the largest.
+            ranked = self.open.sort([pl.col("group") > 0, -pl.col("count"), "interval", "key"])
+            self.dropped += len(ranked) - self._settings.open_max // 2
+            self.open = ranked.head(self._settings.open_max // 2)
+
+    def _limits(self, clock: int) -> Rows:
+        """First interval of each stream that is not over yet, by its own lines or by the clock that it follows."""
+        settings = self._settings
+        late = int(settings.lateness_s * SECOND_NS)
+        own = self.streams["newest"] - late
+        lag = self.streams["lag"]
+        followed = np.where(lag <= settings.in_step_s * SECOND_NS, clock - np.minimum(lag, _NEVER) - late, own)
+        return np.asarray(np.maximum(own, followed) // self._width, np.int64)
+
+    def _close(self, limits: Rows) -> list[Unit]:
+        """Weigh and learn every interval before `limits`, one step after another."""
+        rows = self.streams.find(self.open["stream"].to_numpy())
+        over = self.open["interval"].to_numpy() < limits[rows]
+        due = merged(self.open.filter(pl.Series(over)))
+        self.open = self.open.filter(pl.Series(~over))
+        units: list[Unit] = []
+        plan = self._plan(limits, due)
+        due = due.join(plan.select("stream", "interval", "round"), on=["stream", "interval"])
+        due = due.sort("round", "interval", "key")
+        self._name(due)
+        number = plan["round"].to_numpy()
+        rounds = np.arange(int(number.max(initial=-1)) + 2)
+        stream, last, length = (plan[name].to_numpy() for name in ("stream", "interval", "steps"))
+        at = np.searchsorted(number, rounds)
+        held = counted(due.drop("round"), np.searchsorted(due["round"].to_numpy(), rounds))
+        for (begin, end), counts in zip(pairwise(at.tolist()), held, strict=True):
+            here = slice(begin, end)
+            units += self._learn(self._step(stream[here], last[here], length[here].astype(np.float64), counts))
+        self.streams["next"][:] = np.maximum(self.streams["next"], limits)
+        return units
+
+    def _plan(self, limits: Rows, due: pl.DataFrame) -> pl.DataFrame:
+        """The steps to close: `round`, `stream`, `interval` (the last of the step), `steps` (how many it holds)."""
+        stream: list[int] = []
+        last: list[int] = []
+        length: list[int] = []
+        rounds: list[int] = []
+        with_lines = due.group_by("stream").agg(pl.col("interval").unique().sort())
+        lines = dict(with_lines.iter_rows())
+        for row in np.flatnonzero(limits > self.streams["next"]):
+            key = int(self.streams.keys[row])
+            steps = list(self._steps(int(self.streams["next"][row]), int(limits[row]), lines.get(key, [])))
+            stream += [key] * len(steps)
+            last += [interval for interval, _ in steps]
+            length += [count for _, count in steps]
+            rounds += range(len(steps))
+        schema = {"round": pl.Int64, "stream": pl.UInt64, "interval": pl.Int64, "steps": pl.Int64}
+        plan = pl.DataFrame({"round": rounds, "stream": stream, "interval": last, "steps": length}, schema=schema)
+        return plan.sort("round", "stream")
+
+    def _steps(self, begin: int, limit: int, with_lines: list[int]) -> Iterator[tuple[int, int]]:
+        """Steps from `begin` to before `limit`: each interval with lines alone, those between by the hour."""
+        hour = max(1, _HOUR_S // self._settings.interval_s)
+        longest = max(1, int(self._settings.gap_s // self._settings.interval_s))
+        at = begin
+        for target in (*with_lines, limit):
+            end = min(target, at + longest)
+            while at < end:
+                stop = min((at // hour + 1) * hour, end)
+                yield stop - 1, stop - at
+                at = stop
+            if target < limit:
+                yield target, 1
+            at = target + 1
+
+    def _step(self, streams: Hashes, last: Rows, length: NDArray[np.float64], counts: Counted) -> Step:
+        return Step(streams, last, length, last * self._settings.interval_s // _HOUR_S % HOURS, counts)
+
+    def _of_step(self, step: Step) -> Streams:
+        rows = self.streams.find(step.streams)
+        ripe = self.streams["age"][rows] >= self._settings.history_min
+        keys = step.streams.tolist()
+        return Streams(
+            names=tuple(self.names[key] for key in keys),
+            quiet_from=(self.streams["heard"][rows] + 1) * self._width,
+            latest=tuple(self.latest.get(key, "") for key in keys),
+            ripe=tuple(ripe.tolist()),
+        )
+
+    def _learn(self, step: Step) -> list[Unit]:
+        """Weigh one step, make units of it, learn it."""
+        self._admit(step.counts, step.counts.stream)
+        weighed = weigh(self.series, step, self._settings, closed=True)
+        units = units_of(step, weighed, self.series, self._of_step(step), self._settings)
+        learn(self.series, _lesson(step, weighed), self._settings)
+        rows = self.streams.find(step.streams)
+        self.streams["age"][rows] += step.steps
+        loud = np.searchsorted(step.streams, step.counts.stream[step.counts.facet == TOTAL])
+        self.streams["heard"][rows[loud]] = step.interval[loud]
+        return units
+
+    def _admit(self, counts: Counted, streams: Hashes) -> None:
+        """Begin to know the series of a step, and those that are made of them."""
+        if (self.series.find(counts.key) >= 0).all():
+            return
+        group, first = np.unique(counts.group, return_index=True)
+        of_parts = group > 0
+        group, first = group[of_parts], first[of_parts]
+        entities = counts.facet[first] == ENTITY
+        self._know(counts.key, streams, counts.group, counts.facet)
+        self._know(group, streams[first], None, np.full(len(group), NEWCOMER, np.int8))
+        different = counts.different[first[entities]]
+        self._know(different, streams[first[entities]], None, np.full(len(different), DISTINCT, np.int8))
+
+    def _know(self, keys: Hashes, streams: Hashes, groups: Hashes | None, facets: NDArray[np.int8]) -> None:
+        new = self.series.find(keys) < 0
+        group = groups[new] if groups is not None else np.zeros(int(new.sum()), np.uint64)
+        self.series.admit(keys[new], stream=streams[new], group=group, facet=facets[new])
+
+    def _name(self, counts: pl.DataFrame) -> None:
+        """Keep texts of series for people."""
+        parts = counts.filter(pl.col("group") > 0)
+        texts = self.series.texts
+        texts |= {key: (name, text) for key, name, text in parts.select("key", "name", "text").iter_rows()}
+        groups = parts.group_by("group", maintain_order=True).agg(pl.col("facet", "name").first())
+        groups = groups.with_columns(pl.col("name").str.extract("^([^:]*):").fill_null("line"))
+        texts |= {key: ("", kind) for key, kind in groups.select("group", "name").iter_rows()}
+        entities = groups.filter(pl.col("facet") == ENTITY)
+        different = distinct_of(entities["group"].to_numpy()).tolist()
+        texts |= {key: ("", kind) for key, kind in zip(different, entities["name"].to_list(), strict=True)}
+
+    def _prune(self) -> None:
+        settings = self._settings
+        self.series.prune(settings.series_per_group_max, settings.series_max)
+        if len(self.streams) > settings.streams_max:
+            oldest = np.argsort(self.streams["newest"], kind="stable")[: len(self.streams) - settings.streams_max]
+            mask = np.ones(len(self.streams), np.bool_)
+            mask[oldest] = False
+            self.streams.keep(mask)
+            self.names = {key: self.names[key] for key in self.streams.keys.tolist()}
+            self.series.keep(np.isin(self.series["stream"], self.streams.keys))
+            known = pl.Series(self.streams.keys, dtype=pl.UInt64)
+            self.open = self.open.filter(pl.col("stream").is_in(known.implode()))
+
+    def _silence(self, row: int, first: int, limit: int, until: int) -> list[Unit]:
+        """What one stream's silence from the interval `first` to before `limit` amounts to."""
+        key = self.streams.keys[row : row + 1]
+        total = self.series.find(total_of(key))
+        steps = list(self._steps(first, limit, []))
+        last, length = (np.array(numbers, np.int64) for numbers in zip(*steps, strict=True))
+        rows = np.repeat(total, len(steps))
+        expected = expect(self.series, rows, last * self._settings.interval_s // _HOUR_S % HOURS)
+        begun = float(self.series["quiet"][total[0]]) if first == self.streams["next"][row] else 0.0
+        quiet = np.array([begun + float((expected.low * length).sum())])
+        if quiet[0] < self._settings.deviation_min:
+            return []
+        mean = np.array([expected.low.mean()])
+        surprise = surprise_quiet(quiet, bunched(expected.spread[:1], mean, self._settings.burst_lines))
+        score = float((surprise / habit(self.series, total, "low", self._settings))[0])
+        name, latest = self.names[int(key[0])], self.latest.get(int(key[0]), "")
+        part = Part(TOTAL, "", "", 0.0, float(quiet[0]), score, latest)
+        heard = max(int(self.streams["heard"][row]), int(self.streams["newest"][row]) // self._width)
+        return [Unit(SILENCE, name, (heard + 1) * self._width, until, score, (part,))]
+
+
+def _lesson(step: Step, weighed: Weighed) -> Lesson:
+    place = weighed.place
+    return Lesson(
+        rows=weighed.rows,
+        count=weighed.count,
+        steps=step.steps[place],
+        interval=step.interval[place],
+        hour=step.hour[place],
+        expected=weighed.expected,
+        high=weighed.high,
+        low=np.where(weighed.count > 0, np.maximum(weighed.low, weighed.ended), 0.0),
+        quiet=weighed.quiet,
+    )
