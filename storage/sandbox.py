@@ -29,7 +29,7 @@ from typing import Any, TextIO
 _FETCHED = 500  # rows between two looks at the bytes
 _DEPTH_MAX = 200  # of values inside values
 _NODES_MAX = 200_000  # of the tree of a query
-_EXPLAIN = re.compile(r"\s*explain\s+(?:analy[sz]e\s+)?(?=\S)", re.IGNORECASE)
+_EXPLAIN = re.compile(r"\s*explain\s+(?=\S)", re.IGNORECASE)
 _COMMENT = re.compile(r"\s*(?:--[^\n]*(?:\n|\Z)|/\*.*?\*/)", re.DOTALL)
 _PATH = re.compile(r"(?:/[^\s'\"/:,)]+){2,}/?")
 
@@ -37,8 +37,8 @@ _PATH = re.compile(r"(?:/[^\s'\"/:,)]+){2,}/?")
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree", "regexp_split_to_table"})
 #: Functions that say something about the machine, keep something, or run text.
 _REFUSED = re.compile(
-    r"(current_setting|getenv|getvariable|set_config|write_log|parse_duckdb_log_message|json_execute_serialized_sql|"
-    r"json_serialize_plan|query|query_table|glob|sniff_csv|nextval|currval|pg_.*|duckdb_.*|pragma_.*|read_.*|parquet_.*|"
+    r"(current_setting|getenv|getvariable|setval|__internal_.*|set_config|write_log|parse_duckdb_log_message|json_execute_serialized_sql|"
+    r"json_serialize_plan|query|query_table|glob|sniff_csv|nextval|currval|pg_(?!typeof|size_pretty).*|duckdb_.*|pragma_.*|read_.*|parquet_.*|"
     r".*_scan|scan_.*|sleep.*|which_secret|from_substrait.*|get_substrait.*|in_search_path|txid_current|current_query|"
     r"add_parquet_key|force_checkpoint|checkpoint|enable_.*|disable_.*|load_.*|install_.*|import_.*|export_.*)\Z",
     re.IGNORECASE,
@@ -148,9 +148,11 @@ def _explained(query: str) -> str:
     while comment := _COMMENT.match(query):
         query = query[comment.end() :]
     prefix = _EXPLAIN.match(query)
-    if prefix is None or query[prefix.end()] == "(":
-        raise RefusedError("EXPLAIN and EXPLAIN ANALYZE take a SELECT here, and no options")
-    return query[prefix.end() :]
+    inside = query[prefix.end() :] if prefix else ""
+    if not inside or inside[0] == "(" or re.match(r"analy[sz]e\b", inside, re.IGNORECASE):
+        # ANALYZE names the files it reads.
+        raise RefusedError("EXPLAIN takes a SELECT here, without ANALYZE and options")
+    return inside
 
 
 def _tree(connection: Any, query: str) -> Any:
@@ -234,12 +236,12 @@ def _furnish(connection: Any, granted: Mapping[str, Any]) -> None:
 
 def _run(connection: Any, query: str, granted: Mapping[str, Any]) -> dict[str, Any]:
     rows_max, bytes_max = granted["rows"], granted["bytes"]
-    described = connection.sql(query)
-    columns, kinds = list(described.columns), [str(kind) for kind in described.types]
     if connection.extract_statements(query)[0].type.name == "SELECT":
-        # With the limit inside, "all events by time" keeps the latest thousand instead of sorting everything.
+        # With the limit inside, "all events by time" keeps the latest thousand instead of sorting everything. Of two
+        # columns with one name, the second gets a number.
         query = f"SELECT * FROM (\n{_trimmed(query)}\n) LIMIT {rows_max + 1}"  # noqa: S608 -- one SELECT, checked
     connection.execute(query)
+    described = connection.description
     rows: list[str] = []
     size = 0
     while size <= bytes_max and len(rows) <= rows_max and (some := connection.fetchmany(_FETCHED)):
@@ -251,8 +253,8 @@ def _run(connection: Any, query: str, granted: Mapping[str, Any]) -> dict[str, A
             rows.append(text)
     truncated = size > bytes_max or len(rows) > rows_max
     return {
-        "columns": columns,
-        "types": kinds,
+        "columns": [column[0] for column in described],
+        "types": [str(column[1]) for column in described],
         "rows": _Text(f"[{','.join(rows[:rows_max])}]"),
         "truncated": truncated,
     }
