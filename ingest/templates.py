@@ -14,7 +14,7 @@ template `<*>`, "anything", until the next batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,6 +206,12 @@ class StreamTemplates:
             self._tree.id_to_cluster.pop(number, None)
         self._texts = {text: place for text, place in self._texts.items() if place[0] in self._known}
         self._roots = {signature: root for signature, root in self._roots.items() if _prune(root, self._known)}
+
+
+def plain_drain(texts: Iterable[str]) -> list[int]:
+    """Cluster numbers that drain3 gives as it comes, without masks; what the parser is measured against."""
+    tree = Drain()
+    return [tree.add_log_message(text)[0].cluster_id for text in texts]
 
 
 def _signature(masked: str) -> str:
