@@ -62,9 +62,7 @@ def check_stream(name: str) -> str:
         InputError: it may not.
     """
     if _STREAM.match(name) is None:
-        raise InputError(
-            f"stream {name[:64]!r}: 1 to 128 letters, digits, '.', '_', ':', '@' or '-', beginning with a letter or digit"
-        )
+        raise InputError(f"stream {name[:64]!r}: 1 to 128 letters, digits or any of ._:@- and a letter or digit first")
     return name
 
 

@@ -111,7 +111,7 @@ def times_of_numbers(numbers: pl.Series, fraction: pl.Series | None = None) -> p
     unit: pl.Expr = pl.lit(1, pl.Int64)
     for below, nanoseconds_each in reversed(_UNITS):
         unit = pl.when(size < below).then(pl.lit(nanoseconds_each, pl.Int64)).otherwise(unit)
-    whole = pl.when(size <= _NS_MAX // unit - 1).then(pl.col("number") * unit)
+    whole: pl.Expr = pl.when(size <= _NS_MAX // unit - 1).then(pl.col("number") * unit)
     if fraction is not None:
         frame = frame.with_columns(fraction=nanoseconds(fraction))
         whole = whole + (pl.col("fraction") // (pl.lit(_SECOND, pl.Int64) // unit)).fill_null(0)
