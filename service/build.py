@@ -96,7 +96,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[Opened]:
                 f"api.host: {settings.api.host} can be reached from the network and there is no key yet; "
                 f"make one with: tocsin key create --data {folder}"
             )
-        journal = Journal(folder / "journal", settings.journal)
+        journal = Journal(folder / "journal", settings.journal, processed=store.reads.worker().offset)
         stack.callback(journal.close)
         events = EventStore(folder / "events", settings.events)
 

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from api.guard import is_loopback
-from ingest.journal import check
+from ingest.journal import JournalReader
+from ingest.journal_care import check
 from service.lock import owner_of
 from service.settings import Settings
 from storage.events import EventStore
@@ -120,11 +121,17 @@ def _journal(settings: Settings) -> Check:
     if not folder.is_dir():
         return Check(name="journal", verdict="ok", detail="empty")
     try:
-        report = check(folder)
-    except TocsinError as error:
-        advice = "restore the file from a backup, or move it away: its lines are lost then, and only those"
-        return Check(name="journal", verdict="fail", detail=str(error), advice=advice)
-    return Check(name="journal", verdict="ok", detail=report)
+        problems = check(folder)
+    except (TocsinError, OSError) as error:
+        return Check(name="journal", verdict="fail", detail=str(error))
+    if problems:
+        more = f", and {len(problems) - 1} more places" if len(problems) > 1 else ""
+        advice = "restore the file from a backup while the service is stopped"
+        return Check(name="journal", verdict="fail", detail=f"{problems[0]}{more}", advice=advice)
+    reader = JournalReader(folder)
+    span = f"entries {reader.first_offset} to {reader.last_offset}"
+    kept = reader.last_offset >= reader.first_offset
+    return Check(name="journal", verdict="ok", detail=f"{span}, all readable" if kept else "empty")
 
 
 @contextmanager

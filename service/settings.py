@@ -18,12 +18,17 @@ from alerts.post import PostSettings
 from api.settings import ApiSettings
 from detectors.panel import PanelSettings
 from detectors.registry import DETECTORS, build
+from ingest.journal import JournalSettings
 from ingest.limits import Limits
+from ingest.parse import ParseSettings
 from service.layers import Layer, Merged, environment_layer, file_layer, flag_layer, merge, validated
 from service.log import LogSettings
 from service.ship import ShipSettings
 from service.supervisor import RunSettings
+from service.worker import WorkerSettings
 from storage.database import StoreSettings
+from storage.events import EventSettings
+from storage.sql import SqlSettings
 from tocsin.errors import SettingsError
 
 FILE_NAME = "tocsin.toml"  # looked for in the data folder
@@ -37,14 +42,19 @@ class Settings:
     data: Path = Path("tocsin-data")  # where everything is kept; below the folder the command is started in
     api: ApiSettings = field(default_factory=ApiSettings)
     limits: Limits = field(default_factory=Limits)
+    journal: JournalSettings = field(default_factory=JournalSettings)
+    parse: ParseSettings = field(default_factory=ParseSettings)
     panel: PanelSettings = field(default_factory=PanelSettings)
     detectors: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # options by detector
     policy: Policy = field(default_factory=Policy)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    events: EventSettings = field(default_factory=EventSettings)
+    sql: SqlSettings = field(default_factory=SqlSettings)
     body: BodySettings = field(default_factory=BodySettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     post: PostSettings = field(default_factory=PostSettings)
     address: AddressSettings = field(default_factory=AddressSettings)
-    store: StoreSettings = field(default_factory=StoreSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
     run: RunSettings = field(default_factory=RunSettings)
     ship: ShipSettings = field(default_factory=ShipSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -64,7 +63,7 @@ def sql(  # noqa: PLR0913 -- the options of the command
         note(f"there are more than {len(rows)} rows (--limit)")
 
 
-def _of_folder(settings: Any, tenant: str, query: str, limit: int) -> dict[str, Sequence[Any]]:
+def _of_folder(settings: Any, tenant: str, query: str, limit: int) -> dict[str, Any]:
     from service.build import opened_store
     from storage.events import EventStore
     from storage.sql import run_sql

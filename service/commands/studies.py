@@ -36,7 +36,9 @@ def evaluate(
     log_warnings_only()
     if not data.is_dir():
         raise InputError(f"--data: {data} is no folder")
-    rows = study(data) if scores_out is None else study(data, scores_out)
+    if scores_out is not None:
+        raise InputError(f"--scores-out: {name} groups lines, it gives them no scores")
+    rows = study(data)
     if as_json:
         print_json({"evaluation": name, "rows": rows})
         return
