@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from storage.database import Database
-from storage.views import create_sql
+from storage.views import Dialect, create_sql, drop_sql
 from tocsin.errors import StorageError
 
 _LOCK = 0x746F6373696E  # "tocsin"; PostgreSQL's advisory lock while a schema is changed
@@ -28,7 +27,7 @@ def bring_up_to_date(database: Database) -> None:
     config = _config()
     head = ScriptDirectory.from_config(config).get_current_head()
     with database.write() as connection:
-        dialect: Literal["sqlite", "postgresql"] = "sqlite" if database.is_sqlite else "postgresql"
+        dialect: Dialect = "sqlite" if database.is_sqlite else "postgresql"
         if not database.is_sqlite:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         present = MigrationContext.configure(connection).get_current_revision()
@@ -36,8 +35,8 @@ def bring_up_to_date(database: Database) -> None:
             return
         _refuse_newer(config, database, present)
         config.attributes["connection"] = connection
-        for view in create_sql(dialect)[: len(create_sql(dialect)) // 2]:
-            connection.exec_driver_sql(view)  # a view in the way would stop a change of its table
+        for statement in drop_sql():  # a view in the way would stop a change of its table
+            connection.exec_driver_sql(statement)
         command.upgrade(config, "head")
         for statement in create_sql(dialect):
             connection.exec_driver_sql(statement)
@@ -50,14 +49,9 @@ def version_of(database: Database) -> str:
         StorageError: it is of a newer version, or it cannot be read.
     """
     with database.read() as connection:
-        present = revision(connection)
+        present = MigrationContext.configure(connection).get_current_revision()
     _refuse_newer(_config(), database, present)
     return present or "none"
-
-
-def revision(connection: Connection) -> str | None:
-    """The revision a database is at; None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config() -> Config:

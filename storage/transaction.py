@@ -17,6 +17,7 @@ from alerts.notice import BodySettings
 from alerts.silence import Silence
 from storage import tables
 from storage.changes import Kept, finding_values, incident_of, keep_changes, keep_findings
+from storage.columns import kept_name
 from storage.counts import add_counts
 from storage.database import StoreSettings
 from storage.rows import LineRow, Segment
@@ -134,10 +135,14 @@ class Transaction:
         table = tables.batches
         column = tuple_(table.c.tenant, table.c.stream, table.c.identity)
         found: dict[BatchKey, datetime] = {}
-        for some in chunks(keys, 200):
+        asked = {
+            (tenant, kept_name(stream), kept_name(identity)): (tenant, stream, identity)
+            for tenant, stream, identity in keys
+        }
+        for some in chunks(list(asked), 200):
             query = select(table.c.tenant, table.c.stream, table.c.identity, table.c.seen_at)
             rows = self._connection.execute(query.where(column.in_(some)))
-            found |= {(row.tenant, row.stream, row.identity): row.seen_at for row in rows}
+            found |= {asked[row.tenant, row.stream, row.identity]: row.seen_at for row in rows}
         return found
 
     def put_batch(self, tenant: str, stream: str, identity: str, fingerprint: str, at: datetime) -> None:

@@ -162,6 +162,10 @@ def select_sql(view: str, dialect: Dialect) -> str:
 
 
 def create_sql(dialect: Dialect) -> list[str]:
-    """Statements that make every view anew."""
-    statements = [f"DROP VIEW IF EXISTS {view}" for view in VIEWS]
-    return statements + [f"CREATE VIEW {view} AS {select_sql(view, dialect)}" for view in VIEWS]
+    """Statements that make every view."""
+    return [f"CREATE VIEW {view} AS {select_sql(view, dialect)}" for view in VIEWS]
+
+
+def drop_sql() -> list[str]:
+    """Statements that remove every view that is there."""
+    return [f"DROP VIEW IF EXISTS {view}" for view in VIEWS]
