@@ -16,9 +16,24 @@ from ingest.header import HEADER, headers
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LOGHUB = Path(os.environ.get("TOCSIN_DATA", Path(__file__).parents[4] / "shared" / "data")) / "logs" / "loghub_2k"
-SYSTEMS = (
-    "Android Apache BGL HDFS HPC Hadoop HealthApp Linux Mac OpenSSH OpenStack Proxifier Spark Thunderbird Windows Zookeeper"
-).split()
+SYSTEMS = [
+    "Android",
+    "Apache",
+    "BGL",
+    "HDFS",
+    "HPC",
+    "Hadoop",
+    "HealthApp",
+    "Linux",
+    "Mac",
+    "OpenSSH",
+    "OpenStack",
+    "Proxifier",
+    "Spark",
+    "Thunderbird",
+    "Windows",
+    "Zookeeper",
+]
 
 
 def header(line: str, now: datetime = NOW) -> dict[str, Any]:
@@ -34,12 +49,28 @@ def at(*parts: int) -> datetime:
 LINES: list[tuple[str, dict[str, Any]]] = [
     (
         "Feb 27 10:01:02 web-1 sshd[811]: Accepted publickey for deploy",
-        {"time": at(2026, 2, 27, 10, 1, 2), "host": "web-1", "process": "sshd", "pid": "811", "message": "Accepted publickey for deploy"},
+        {
+            "time": at(2026, 2, 27, 10, 1, 2),
+            "host": "web-1",
+            "process": "sshd",
+            "pid": "811",
+            "message": "Accepted publickey for deploy",
+        },
     ),
-    ("<134>Feb  7 10:01:02 web-1 cron: ran", {"severity_number": 9, "host": "web-1", "process": "cron", "message": "ran"}),
+    (
+        "<134>Feb  7 10:01:02 web-1 cron: ran",
+        {"severity_number": 9, "host": "web-1", "process": "cron", "message": "ran"},
+    ),
     (
         '<165>1 2026-02-27T10:01:02.003+02:00 web-1 shop 42 ID47 [x@1 a="b\\]"] paid',
-        {"time": at(2026, 2, 27, 8, 1, 2, 3000), "severity_number": 10, "host": "web-1", "process": "shop", "pid": "42", "message": 'paid'},
+        {
+            "time": at(2026, 2, 27, 8, 1, 2, 3000),
+            "severity_number": 10,
+            "host": "web-1",
+            "process": "shop",
+            "pid": "42",
+            "message": "paid",
+        },
     ),
     (
         "<14>1 2026-02-27T10:01:02Z web-1 shop - - - paid",
@@ -51,7 +82,12 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     ),
     (
         "2026-02-27 10:01:02,123 INFO [main] org.shop.Cart: created",
-        {"time": at(2026, 2, 27, 10, 1, 2, 123000), "severity_number": 9, "process": "org.shop.Cart", "message": "created"},
+        {
+            "time": at(2026, 2, 27, 10, 1, 2, 123000),
+            "severity_number": 9,
+            "process": "org.shop.Cart",
+            "message": "created",
+        },
     ),
     (
         "2026-02-27 10:01:02.123  WARN 7 --- [nio-1] c.s.Pay : slow",
@@ -78,7 +114,13 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     ),
     (
         "I0227 10:01:02.000123   12 main.go:10] listening",
-        {"time": at(2026, 2, 27, 10, 1, 2, 123), "severity_number": 9, "pid": "12", "process": "main.go", "message": "listening"},
+        {
+            "time": at(2026, 2, 27, 10, 1, 2, 123),
+            "severity_number": 9,
+            "pid": "12",
+            "process": "main.go",
+            "message": "listening",
+        },
     ),
     (
         'level=warn ts=2026-02-27T10:01:02.5Z caller=x.go:1 msg="slow"',
@@ -97,7 +139,7 @@ LINES: list[tuple[str, dict[str, Any]]] = [
     ("Information wants to be free", {"severity_number": None, "start": 0}),
     ("", {"time": None, "start": 0}),
     ("日本 2026-02-27 10:01:02", {"time": None, "start": 0}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES, ids=[line[:40] for line, _ in LINES])
