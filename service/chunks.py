@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import re
 import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import orjson
 
+from ingest.limits import Limits, decompress
 from tocsin.errors import InputError, TooLargeError
 
 Format = Literal["auto", "ndjson", "json", "csv", "text"]
@@ -25,6 +28,15 @@ STDIN = "-"
 _HEAD_BYTES = 4096  # of a file, to recognise it and its format
 _LINE_BYTES_MAX = 32 * 2**20  # read as one; the service refuses lines far shorter, and says so
 _JSON_BYTES_MAX = 256 * 2**20  # a JSON array is one value, so it has to be held whole
+_ZSTD_BYTES_MAX = 256 * 2**20  # a zstd file is held whole, compressed and not
+_TEXT_BYTES_MAX = 2**32  # of a zstd file
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_UNDO: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zX": lzma.open,
+}  # by how the file begins
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 _ARRAY = re.compile(rb"\s*\[\s*\{")
 
 
@@ -69,19 +81,13 @@ class Source:
         Raises:
             InputError: the compression is damaged.
         """
-        try:
-            yield from self._chunks(start, chunk_bytes, pending_end)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"{self.name}: damaged compression ({error}); what came before was sent") from error
-
-    def _chunks(self, start: int, chunk_bytes: int, pending_end: int | None) -> Iterator[Chunk]:
-        header = self._header()
+        header = self._header() if start > 0 else b""
         if self.name != STDIN:
             self._file.seek(start)
-        while content := self._file.read(pending_end - start if pending_end else chunk_bytes):
-            if not pending_end:
-                content += self._rest(content)
+        while content := self._content(start, chunk_bytes, pending_end):
             added = header if start > 0 else b""
+            if start == 0 and self.format == "csv":
+                header = content[: content.index(b"\n") + 1] if b"\n" in content else content + b"\n"
             yield Chunk(
                 start=start,
                 end=start + len(content),
@@ -90,6 +96,17 @@ class Source:
                 added_lines=1 if added else 0,
             )
             start, pending_end = start + len(content), None
+
+    def _content(self, start: int, chunk_bytes: int, pending_end: int | None) -> bytes:
+        try:
+            if pending_end:
+                return self._file.read(pending_end - start)
+            content = self._file.read(chunk_bytes)
+            return content + self._rest(content) if content else b""
+        except _DAMAGED as error:
+            raise InputError(f"{self.name}: damaged compression behind {start:,} bytes of text ({error})") from error
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
 
     def _rest(self, content: bytes) -> bytes:
         """The rest of the last line; of a CSV file, of the last row, whose fields may hold ends of lines."""
@@ -102,7 +119,7 @@ class Source:
         return rest
 
     def _header(self) -> bytes:
-        if self.format != "csv" or self.name == STDIN:
+        if self.format != "csv":
             return b""
         self._file.seek(0)
         line = self._file.readline(_LINE_BYTES_MAX)
@@ -116,7 +133,7 @@ def head_digest(head: bytes) -> str:
 
 @contextmanager
 def opened_source(name: str, form: Format) -> Iterator[Source]:
-    """Open `name`, or standard input for `-`; gzip is undone.
+    """Open `name`, or standard input for `-`; gzip, zstd, bzip2 and xz are undone.
 
     Raises:
         InputError: it cannot be read, or is a JSON array that is damaged or too large.
@@ -125,18 +142,36 @@ def opened_source(name: str, form: Format) -> Iterator[Source]:
         yield _source(name, form, sys.stdin.buffer, None, None)
         return
     path = Path(name)
-    try:
-        raw = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
-    with raw:
-        if raw.read(2) != b"\x1f\x8b":
+    with ExitStack() as stack:
+        try:
+            raw = stack.enter_context(path.open("rb"))
+            magic = raw.read(len(_ZSTD))
             raw.seek(0)
-            yield _source(name, form, raw, None, path.stat().st_size)
+            total = path.stat().st_size
+        except OSError as error:
+            raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+        if magic.startswith(_ZSTD):
+            yield _source(name, form, io.BytesIO(_unzstd(name, raw.read(_ZSTD_BYTES_MAX + 1))), None, None)
             return
-        raw.seek(0)
-        with gzip.open(raw, "rb") as file:
-            yield _source(name, form, io.BufferedReader(file, 2**20), raw, path.stat().st_size)  # type: ignore[type-var]
+        undo = next((undo for mark, undo in _UNDO.items() if magic.startswith(mark)), None)
+        if undo is None:
+            yield _source(name, form, raw, None, total)
+            return
+        file = stack.enter_context(undo(raw))
+        yield _source(name, form, io.BufferedReader(file, 2**20), raw, total)
+
+
+def _unzstd(name: str, content: bytes) -> bytes:
+    """A whole zstd file: the library does not undo it in parts."""
+    if len(content) > _ZSTD_BYTES_MAX:
+        raise TooLargeError(
+            f"{name}: a zstd file of more than {_ZSTD_BYTES_MAX} bytes; use: zstdcat FILE | tocsin ... -"
+        )
+    limits = Limits(decompressed_bytes_max=_TEXT_BYTES_MAX)
+    try:
+        return decompress(content, "zstd", limits)
+    except InputError as error:
+        raise InputError(str(error).replace("body", name, 1)) from error
 
 
 def _source(name: str, form: Format, file: BinaryIO, raw: BinaryIO | None, total: int | None) -> Source:
@@ -146,7 +181,7 @@ def _source(name: str, form: Format, file: BinaryIO, raw: BinaryIO | None, total
     else:
         try:
             head = file.read(_HEAD_BYTES)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except (*_DAMAGED, OSError) as error:
             raise InputError(f"{name}: damaged compression ({error})") from error
         file.seek(0)
     found = _format_of(name, head) if form == "auto" else form
@@ -168,7 +203,16 @@ def _format_of(name: str, head: bytes) -> Format:
             # A first line longer than what was looked at is no less JSON.
             return "ndjson" if len(first) == len(head.lstrip()) else "text"
         return "ndjson"
-    return "csv" if Path(name).name.removesuffix(".gz").endswith(".csv") else "text"
+    return (
+        "csv"
+        if Path(name)
+        .name.removesuffix(".gz")
+        .removesuffix(".zst")
+        .removesuffix(".bz2")
+        .removesuffix(".xz")
+        .endswith(".csv")
+        else "text"
+    )
 
 
 def _lines_of_array(name: str, file: BinaryIO) -> bytes:

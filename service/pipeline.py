@@ -79,7 +79,7 @@ class Pipeline:
         Should it raise, memory is somewhere between two states: restore it before going on.
         """
         assert entries, "a step has entries"
-        assert entries[0].offset == self.offset, "steps follow each other without gaps"
+        assert entries[0].offset >= self.offset, "steps go forward; entries that the journal lost are passed over"
         taken = self._decoded(entries)
         self._shelf.passing("read")
         asked = self._ask([batch for _, batch in taken])
@@ -105,7 +105,7 @@ class Pipeline:
         Raises:
             UnlearnableError: it was put aside when it was new, for the same reason; memory has to be restored.
         """
-        assert entries[0].offset == self.offset, "steps follow each other without gaps"
+        assert entries[0].offset >= self.offset, "steps go forward; entries that the journal lost are passed over"
         try:
             taken = [(entry.offset, decode(entry.payload)) for entry in entries]
             asked = self._ask([batch for _, batch in taken])
@@ -135,7 +135,7 @@ class Pipeline:
         shelf = self._shelf
         with shelf.store.begin() as transaction:
             _bury(transaction, entry, reason, shelf.clock())
-            transaction.advance(entry.offset, entry.offset + 1)
+            transaction.advance(self.offset, entry.offset + 1)
         self.skip(entry.offset + 1)
         return StepReport(after=self.offset, lines=0, findings=0, changes=0)
 

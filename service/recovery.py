@@ -11,7 +11,7 @@ from ingest.journal import Entry, JournalReader
 from service.pipeline import Pipeline, UnlearnableError
 from service.snapshot import Snapshots
 from storage.store import Store
-from tocsin.errors import StateError, StorageError
+from tocsin.errors import CorruptionError, StateError, StorageError
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ def _agreed_offset(reader: JournalReader, store: Store) -> int:
     with store.begin() as transaction:
         committed = transaction.offset()
         first, after = reader.first_offset, reader.last_offset + 1
-        if committed > after:
+        if committed > after > 0:  # 0: the other process has not begun the journal yet; it will begin at `committed`
             raise StorageError(
                 f"the journal ends at entry {after - 1}, but the database has processed it up to {committed - 1}: "
                 "they do not belong together"
@@ -105,19 +105,25 @@ def _replay(
         if stopping.is_set():
             return
         entries = _read(reader, first, after) if first not in unlearnable else []
+        pipeline.skip(first)
         if entries:
-            pipeline.skip(first)
             pipeline.relearn(entries)
 
 
 def _read(reader: JournalReader, first: int, after: int) -> list[Entry]:
-    """The entries of one step, whole; none when the journal no longer has all of them."""
+    """The entries of one step, without those that were lost and set aside; none when they were forgotten."""
     entries: list[Entry] = []
-    while first + len(entries) < after:
-        missing = after - first - len(entries)
-        more = reader.read(first + len(entries), entries_max=missing, bytes_max=_BYTES_MAX)
-        if not more or more[0].offset != first + len(entries):
-            log.warning("step_not_in_journal", first=first, after=after)
+    while first < after:
+        try:
+            more = reader.read(first, entries_max=after - first, bytes_max=_BYTES_MAX)
+        except CorruptionError:
+            raise
+        except StorageError as error:
+            log.warning("step_not_in_journal", first=first, after=after, error=str(error))
             return []
-        entries += more
+        inside = [entry for entry in more if entry.offset < after]
+        if not inside:
+            return entries
+        entries += inside
+        first = inside[-1].offset + 1
     return entries

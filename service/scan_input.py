@@ -24,6 +24,7 @@ _CHUNK_BYTES = 4 * 2**20  # read and parsed at once; larger is not faster, small
 _CHECKED_BYTES = 2**20  # of a file, looked at before it is believed to be text
 _SPOILT_SHARE = 0.1  # of those lines, not UTF-8: some broken lines are usual in logs, a tenth is another encoding
 _ENDINGS = frozenset({".gz", ".zst", ".bz2", ".xz", ".log", ".txt", ".json", ".jsonl", ".ndjson", ".csv"})
+_NO_LINE = pl.lit(None, pl.UInt32).alias("line")
 _NO_TIMES_FROM = datetime(2000, 1, 1, tzinfo=UTC)  # the first line of a file whose lines have no time
 
 
@@ -155,7 +156,7 @@ def stream_of(path: str) -> str:
 
 
 def _part(source: Source, prefix: str, reading: _Reading) -> _Part:
-    frames = [empty_records().with_columns(pl.lit(None, pl.UInt32).alias("line"))]
+    frames = [empty_records().with_columns(_NO_LINE)]
     lines = rejected = spoilt = 0
     for place, chunk in enumerate(source.chunks(0, _CHUNK_BYTES, None)):
         if place == 0:
@@ -174,9 +175,14 @@ def _part(source: Source, prefix: str, reading: _Reading) -> _Part:
 
 def _records(chunk: Chunk, source: Source, identity: str, reading: _Reading) -> tuple[pl.DataFrame, int]:
     """Records of a chunk with the `line` in it, from 1, and how many lines could not be read."""
+    if not chunk.content.strip():
+        return empty_records().with_columns(_NO_LINE), 0
     stream = stream_of(source.name)
     options = PlainOptions(format=source.format)
-    decoded, rejected = decode_plain(chunk.content, content_type="", options=options, limits=reading.limits)
+    try:
+        decoded, rejected = decode_plain(chunk.content, content_type="", options=options, limits=reading.limits)
+    except InputError as error:
+        raise InputError(f"{source.name}, behind {chunk.start:,} bytes of text: {error}") from error
     batch = Batch(
         tenant=TENANT,
         stream=stream,

@@ -78,7 +78,7 @@ class Understood:
 
     first: int  # journal entries [first, after)
     after: int
-    batches: Sequence[tuple[int, Batch]]  # those that came for the first time
+    batches: Sequence[Batch]  # those that came for the first time
     portions: Sequence[Portion]
     segments: list[Segment] = field(default_factory=list)
     is_written: bool = False  # the segments are on the disk
