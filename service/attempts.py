@@ -33,6 +33,7 @@ class Attempts:
         last = self._last
         again = last is not None and last.first == first and (last.entries == 1) == (entries == 1)
         self._last = Attempt(first=first, entries=entries, count=last.count + 1 if again and last else 1)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_bytes(orjson.dumps([first, entries, self._last.count]))
         return self._last
 

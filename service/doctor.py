@@ -178,13 +178,17 @@ def _worker(at: _Place) -> Iterator[Check]:
         yield Check(name="heartbeat", verdict="warn", detail="the worker was never there", advice="tocsin run")
         return
     silent = at.now - worker.beat_at
-    detail = f"{silent.total_seconds():.0f} s ago"
+    lag = max(0, JournalReader(at.settings.data / "journal").last_offset + 1 - worker.offset)
+    detail = f"{silent.total_seconds():.0f} s ago, {lag:,} journal entries behind"
     running = owner_of(at.settings.data, "worker") is not None
     if silent < -_AHEAD:
         advice = "the clock of this machine went back; set up time synchronisation"
         yield Check(name="heartbeat", verdict="fail", detail=f"in the future: {worker.beat_at:%F %T}Z", advice=advice)
     elif running and silent.total_seconds() > at.settings.api.ready_heartbeat_s_max:
         yield Check(name="heartbeat", verdict="fail", detail=detail, advice="the worker hangs: look into its log")
+    elif lag > at.settings.api.ready_lag_entries_max:
+        advice = "it takes lines faster than it looks through them: look into its log, or give it a faster machine"
+        yield Check(name="heartbeat", verdict="warn", detail=detail, advice=advice)
     else:
         yield Check(name="heartbeat", verdict="ok", detail=detail)
 

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 Role = Literal["all", "api", "worker"]
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PAUSE_S = 0.05
 _HURRIED = 1  # exit status when a second signal cut the orderly end short
 
@@ -59,6 +60,8 @@ def run(settings: Settings, options: RunOptions, say: Callable[[str], None]) -> 
 
 def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None]) -> int:
     stopping = threading.Event()
+    for number in _SIGNALS:  # until the server listens to them: what is open already is closed in order
+        signal.signal(number, _leave)
     with ExitStack() as stack:
         folder = data_folder(settings)
         stack.enter_context(owned(folder, "api"))
@@ -72,8 +75,6 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
             if parts.is_open:
                 say("OPEN: no key exists, so everyone on this machine may read and change everything.")
                 say(f"      Make one, and the door is shut: tocsin key create --data {folder}")
-            if supervisor is not None:
-                supervisor.start()
 
         def hurry() -> NoReturn:
             if supervisor is not None:
@@ -84,11 +85,16 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
         if options.role == "all":
             supervisor = Supervisor(_worker_command(settings, options), settings.run, on_end=http.end)
             stack.callback(supervisor.stop)
+            supervisor.start()  # it loads its libraries while we load ours
         status = http.run()
-        for number in (signal.SIGTERM, signal.SIGINT):  # the loop is gone; the worker may still take its time
+        for number in _SIGNALS:  # the loop is gone; the worker may still take its time
             signal.signal(number, lambda _number, _frame: hurry())
     log.info("stopped", status=status)
     return status
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _worker_command(settings: Settings, options: RunOptions) -> list[str]:
@@ -108,7 +114,7 @@ def _run_worker(settings: Settings, options: RunOptions) -> int:
         log.info("stopping", signal=signal.Signals(number).name)
         stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         signal.signal(number, on_signal)
     data_folder(settings)
     if options.supervised:

@@ -82,50 +82,49 @@ class HttpProcess:
         on_hurry: Callable[[], None],
     ) -> None:
         self._bound = bound
+        self._opened = opened
         self._services = opened.services
         self._journal = opened.journal
         self._settings = settings
+        self._on_start = on_start
         self._on_hurry = on_hurry
-        self._status = 0
+        self._status: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._server = _Server(
-            uvicorn.Config(
-                create_app(opened.services),
-                access_log=False,  # requests are counted and timed at /metrics
-                log_config=None,
-                server_header=False,
-                date_header=True,
-                timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-                timeout_keep_alive=30,
-                # One process in front of us at most knows who called; nobody's header is believed.
-                proxy_headers=False,
-                ws="none",
-                lifespan="on",
-            ),
-            on_start,
-        )
+        self._server: _Server | None = None
 
     def end(self, status: int) -> None:
-        """Stop because something else failed; from any thread."""
+        """Stop because something else failed; from any thread, also before `run`."""
         self._status = status
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop)
-        else:
-            self._stop()
 
     def run(self) -> int:
         """Serve, and return the exit status."""
-        with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
-            runner.run(self._serve())
-        return self._status
+        config = uvicorn.Config(
+            create_app(self._opened.services),
+            access_log=False,  # requests are counted and timed at /metrics
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(self._settings.drain_s)),
+            timeout_keep_alive=30,  # shippers send every few seconds; longer than their pauses, shorter than proxies'
+            proxy_headers=False,  # nobody's word for who called is taken
+            ws="none",
+            lifespan="on",
+        )
+        self._server = _Server(config, self._on_start)
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(self._serve(self._server))
+        return self._status or 0
 
-    async def _serve(self) -> None:
+    async def _serve(self, server: _Server) -> None:
         self._loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             self._loop.add_signal_handler(number, self._on_signal, number)
+        if self._status is not None:
+            self._stop()
         ticking = asyncio.create_task(self._tick())
         try:
-            await self._server.serve(sockets=[self._bound])
+            await server.serve(sockets=[self._bound])
         finally:
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -140,7 +139,8 @@ class HttpProcess:
     def _stop(self) -> None:
         # First: /readyz fails and live pages say goodbye. Then the server takes no more and finishes what it has.
         self._services.stopping.set()
-        self._server.should_exit = True
+        if self._server is not None:
+            self._server.should_exit = True
 
     async def _tick(self) -> None:
         """Say in the journal that time passed while nothing arrived, so that silence is seen in event time."""
