@@ -50,7 +50,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule("uid=", rf"\bby (?P<user>{_NAME}) ?\(uid="),
     _rule(" : ", rf"^\s*(?P<user>{_NAME}) : .*?(?:TTY|PWD|USER|COMMAND)="),  # sudo
     _rule("command=", r"\bCOMMAND=(?P<path>/\S+)"),
-    _rule(" su", rf"\bsu(?:\[[0-9]+\])?:? .*?\bfor (?P<user>{_NAME}) by (?P<user2>{_NAME})"),
+    _rule(" su", rf"\bsu(?:\[[0-9]+\])?:? .{{0,80}}?\bfor (?P<user>{_NAME}) by (?P<user2>{_NAME})"),
     _rule(" su for ", rf"\bsu for (?P<user>{_NAME}) by (?P<user2>{_NAME})"),
     _rule("(to ", rf"\(to (?P<user>{_NAME})\) (?P<user2>{_NAME}) on\b"),
     _rule(") cmd", rf"\((?P<user>{_NAME})\) CMD\b"),

@@ -27,7 +27,7 @@ _DIGITS = re.compile(
     r"|(?P<HEX>(?<![\w])[0-9][xX][0-9A-Fa-f]+(?![\w]))"
     r"|(?P<NUM>(?<![\w.+/#$-])[+-]?[0-9]+(?:\.[0-9]+)?(?![\w./#$+-]))"
 )
-_ANY = re.compile(r"[\w./#$+-]*[0-9][\w./#$+-]*")
+_RUN = re.compile(r"[\w./#$+-]+")  # masked when it holds a digit; asking for the digit here would take quadratic time
 _TOKEN = re.compile(r"\S+")
 
 
@@ -47,7 +47,7 @@ class Masked:
 
 
 def mask(text: str, fields: Iterable[Span], *, tokens_max: int) -> Masked:
-    """Mask a text (or a skeleton) whose entities are `fields`; tokens after the first `tokens_max` become REST."""
+    """Mask a skeleton whose entities are `fields`; tokens after the first `tokens_max` become REST."""
     tokens = [match.span() for match in _TOKEN.finditer(text)]
     end = len(text)
     if len(tokens) > tokens_max:
@@ -72,19 +72,18 @@ def _spans(text: str, fields: Iterable[Span]) -> list[Span]:
     for span in claimed:
         if not spans or span.start >= spans[-1].end:
             spans.append(span)
-    for pattern in (_DIGITS, _ANY):
-        spans = sorted(
-            [
-                *spans,
-                *(
-                    Span(match.lastgroup or "X", *match.span())
-                    for start, end in _gaps(spans, len(text))
-                    for match in pattern.finditer(text, start, end)
-                ),
-            ],
-            key=lambda span: span.start,
-        )
-    return spans
+    spans = _with_matches(spans, text, _DIGITS)
+    return [span for span in _with_matches(spans, text, _RUN) if span.kind != "X" or "0" in text[span.start : span.end]]
+
+
+def _with_matches(spans: list[Span], text: str, pattern: re.Pattern[str]) -> list[Span]:
+    """Spans, and the matches of a pattern between them."""
+    found = [
+        Span(match.lastgroup or "X", *match.span())
+        for start, end in _gaps(spans, len(text))
+        for match in pattern.finditer(text, start, end)
+    ]
+    return sorted([*spans, *found], key=lambda span: span.start)
 
 
 def _gaps(spans: Sequence[Span], end: int) -> list[tuple[int, int]]:

@@ -36,7 +36,7 @@ class ParseSettings:
     template: TemplateSettings = field(default_factory=TemplateSettings)  # Drain and the bounds of one stream
     time: TimeSettings = field(default_factory=TimeSettings)  # which times are believed
     streams_max: int = 1_000  # streams with templates of their own; those without lines for longest are forgotten first
-    chars_max: int = 8_192  # of a line that are read; the rest is kept in the body and not looked at
+    chars_max: int = 4_096  # of a line that are read; the rest is kept in the body and not looked at
     tokens_max: int = 128  # words of a line that make its template; Grafana Loki's cap, which ended its memory trouble
     parameters_max: int = 64  # of a record
     parameter_chars_max: int = 1_024  # of one parameter

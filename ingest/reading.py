@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 
 from ingest.entities import ENTITIES, written
-from ingest.events import entities_of, shape
+from ingest.events import entities_of, take_apart
 from ingest.shapes import PARAMETER, Shape, Shapes, cut, cuts
 from ingest.templates import StreamTemplates
 from tocsin.record import UNPARSED
@@ -24,6 +24,7 @@ READ: dict[str, pl.DataType] = {
     "span": pl.String(),
 }
 _OWN = ("trace", "span")  # found like entities, but columns of the record
+_OWN_PREFIXES = ("trace:", "span:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Extent:
 def read_texts(texts: pl.DataFrame, shapes: Shapes, streams: Sequence[StreamTemplates], extent: Extent) -> Reading:
     """Read texts (`row`, `batch`, `text`); `streams` are the templates by batch."""
     if texts.is_empty():
-        return _reading([], [])
+        return Reading(pl.DataFrame(schema=READ), _Entities().frame())
     rows, distinct, known_of = _distinct(texts, shapes, streams)
     found = [
         known.find(shape.masked.text) if shape.is_text else None
@@ -100,14 +101,18 @@ def read_objects(
     objects: Sequence[tuple[int, dict[str, Any]]], known_of: Sequence[StreamTemplates], extent: Extent
 ) -> Reading:
     """Read JSON objects by row, each with the templates of its stream."""
-    messages = []
-    entities = []
+    messages: dict[str, list[Any]] = {name: [] for name in READ}
+    entities = _Entities()
     for (row, document), known in zip(objects, known_of, strict=True):
-        form = shape(document, known.is_name, parameters_max=extent.parameters_max)
-        own, others = _own(entities_of(document))
-        messages.append((row, known.exact(form.text).template_id, form.parameters, own.get("trace"), own.get("span")))
-        entities += [(row, text) for text in others]
-    return _reading(messages, entities)
+        event = take_apart(document, known.is_name)
+        own = entities.add(row, event.entities())
+        template = known.of_form(event.form, event.text)
+        parameters = event.parameters()[: extent.parameters_max]
+        for name, value in zip(
+            messages, (row, template.template_id, parameters, own.get("trace"), own.get("span")), strict=True
+        ):
+            messages[name].append(value)
+    return Reading(pl.DataFrame(messages, schema=READ), entities.frame())
 
 
 def objects_in(messages: pl.Series) -> list[tuple[int, dict[str, Any]]]:
@@ -129,23 +134,25 @@ def read_attributes(attributes: pl.Series, objects: Mapping[int, Mapping[str, An
         objects: bodies that are objects, by row.
     """
     frame = pl.DataFrame({"text": attributes}).with_row_index("row").filter(pl.col("text").str.len_bytes() > 2)
-    found: list[tuple[int, str]] = []
+    found = _Entities()
     for text, rows in frame.group_by("text", maintain_order=True).agg("row").iter_rows():
         document = _object(text)
         if not document:
             continue
-        others = _own(entities_of(document))[1]
-        found += [
-            (row, other) for row in rows if not document.keys() <= objects.get(row, {}).keys() for other in others
-        ]
-    return _entities(found)
+        texts: set[str] | None = None
+        for row in rows:
+            if row in objects and document.keys() <= objects[row].keys():
+                continue
+            texts = entities_of(document) if texts is None else texts
+            found.add(row, texts)
+    return found.frame()
 
 
 def read_header(header: pl.DataFrame) -> pl.DataFrame:
     """ENTITIES of what stands before the messages: host, process and pid."""
     kinds = ["host", "process", "pid"]
     if header.select(pl.all_horizontal(pl.col(*kinds).is_null().all())).item():
-        return _entities([])
+        return _Entities().frame()
     long = header.select(kinds).with_row_index("row").unpivot(kinds, index="row").drop_nulls()
     return long.select("row", written(pl.col("variable"), pl.col("value")).alias("entity")).drop_nulls()
 
@@ -158,22 +165,25 @@ def _object(text: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _own(texts: set[str]) -> tuple[dict[str, str], list[str]]:
-    """The record's own ids, and the entities."""
-    own: dict[str, str] = {}
-    others = []
-    for text in sorted(texts):
-        kind, _, value = text.partition(":")
-        if kind in _OWN:
-            own.setdefault(kind, value)
-        else:
-            others.append(text)
-    return own, others
+class _Entities:
+    """Entities found one row after the other."""
 
+    def __init__(self) -> None:
+        self._rows: list[int] = []
+        self._texts: list[str] = []
 
-def _reading(messages: list[tuple[Any, ...]], entities: list[tuple[int, str]]) -> Reading:
-    return Reading(pl.DataFrame(messages, schema=READ, orient="row"), _entities(entities))
+    def add(self, row: int, texts: Iterable[str]) -> dict[str, str]:
+        """Add the entities of a row; the record's own ids among them are returned instead."""
+        own: dict[str, str] = {}
+        for text in texts:
+            if text.startswith(_OWN_PREFIXES):
+                kind, _, value = text.partition(":")
+                own[kind] = min(value, own.get(kind, value))
+            else:
+                self._rows.append(row)
+                self._texts.append(text)
+        return own
 
-
-def _entities(found: list[tuple[int, str]]) -> pl.DataFrame:
-    return pl.DataFrame(found, schema=ENTITIES, orient="row")
+    def frame(self) -> pl.DataFrame:
+        """ENTITIES."""
+        return pl.DataFrame({"row": self._rows, "entity": self._texts}, schema=ENTITIES)

@@ -14,12 +14,13 @@ template `<*>`, "anything", until the next batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from drain3.drain import Drain, LogCluster, Node
 
+from ingest.events import Form
 from ingest.mask import WILDCARD
 from ingest.words import STATE
 from tocsin.identity import template_id
@@ -79,7 +80,9 @@ class StreamTemplates:
         self._numbers: dict[str, int] = {}  # cluster number by template id
         self._texts: dict[str, list[int]] = {}  # masked text -> [cluster number, last batch that had it]
         self._names: dict[str, dict[str, None]] = {}  # key of JSON events -> event names seen
-        self._whole = 0
+        self._whole: dict[str, int] = {}  # cluster number of whole texts
+        self._made_whole = 0
+        self._forms: dict[Form, str] = {}  # texts of forms of JSON events; only a memory of pure work
         self._made = 0
         self.batch = 0
         self.changed: dict[str, Known] = {}  # created or changed since it was last emptied
@@ -107,16 +110,25 @@ class StreamTemplates:
 
     def exact(self, text: str) -> Known:
         """Template that is the text itself; for shapes of JSON events, which need no comparing."""
-        number = self._numbers.get(template_id(self.tenant, self.stream, text))
-        if number is None or number > 0:
+        number = self._whole.get(text)
+        if number is None:
             if self._made >= self._settings.templates_new_max and text != WILDCARD:
                 return self.exact(WILDCARD)
-            self._whole -= 1
-            number = self._whole
+            self._made_whole -= 1
+            number = self._whole[text] = self._made_whole
             self._add(number, tuple(text.split(" ")))
         known = self._known[number]
         known.used = self.batch
         return known
+
+    def of_form(self, form: Form, text: Callable[[], str]) -> Known:
+        """Template of a JSON event, whose text is worked out when its form is new."""
+        known_text = self._forms.get(form)
+        if known_text is None:
+            if len(self._forms) >= self._settings.texts_per_stream_max:
+                self._forms = {}
+            known_text = self._forms[form] = text()
+        return self.exact(known_text)
 
     def is_name(self, key: str, value: str) -> bool:
         """Whether a value of a key that names events is one of few; the first so many of a key are."""
@@ -136,7 +148,7 @@ class StreamTemplates:
         return {
             "batch": self.batch,
             "counter": self._tree.clusters_counter,
-            "whole": self._whole,
+            "made_whole": self._made_whole,
             "known": [
                 [number, known.template_id, list(known.tokens), known.used] for number, known in self._known.items()
             ],
@@ -148,13 +160,15 @@ class StreamTemplates:
     def restore(self, words: Mapping[str, Any]) -> None:
         """Be what `words` says."""
         self.batch = words["batch"]
-        self._whole = words["whole"]
+        self._made_whole = words["made_whole"]
         self._tree.clusters_counter = words["counter"]
         for number, identity, tokens, used in words["known"]:
             self._known[number] = Known(identity, tuple(tokens), used)
             self._numbers[identity] = number
             if number > 0:
                 self._tree.id_to_cluster[number] = LogCluster(tokens, number)
+            else:
+                self._whole[" ".join(tokens)] = number
         self._texts = {text: [number, used] for text, number, used in words["texts"]}
         self._names = {key: dict.fromkeys(values) for key, values in words["names"].items()}
         self._roots = {signature: _node(root) for signature, root in words["roots"].items()}
@@ -202,7 +216,10 @@ class StreamTemplates:
         """Forget the eighth that was used longest ago; the order of equals is the order of their making."""
         by_use = sorted(self._known, key=lambda number: self._known[number].used)
         for number in by_use[: max(len(by_use) // 8, 1)]:
-            del self._numbers[self._known.pop(number).template_id]
+            known = self._known.pop(number)
+            del self._numbers[known.template_id]
+            if number < 0:
+                del self._whole[known.text]
             self._tree.id_to_cluster.pop(number, None)
         self._texts = {text: place for text, place in self._texts.items() if place[0] in self._known}
         self._roots = {signature: root for signature, root in self._roots.items() if _prune(root, self._known)}
