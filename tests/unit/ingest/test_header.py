@@ -1,7 +1,5 @@
 """The usual beginnings of log lines."""
 
-# ruff: noqa: E501 -- a table reads best with a line a row
-
 from __future__ import annotations
 
 import csv
