@@ -4,7 +4,8 @@ A first time is worth as much as first times are rare where it happened (rates.p
 the same for weeks is news, a new client address of a public site is not. The score of a record is the surprise, -log10
 of that chance, of its most surprising thing, and up to half a decade more for further ones; many weak surprises never
 make a strong one. Measured basis: on the AIT alerts a pair of host and alert type never seen before is right in
-97-100 % of its alerts, and most of its false pairs are of things that meet new partners all the time, which the rates take out.
+97-100 % of its alerts; most of its false pairs are of things that meet new partners all the time, and those the rates
+take out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from detectors.detector import SCORES, empty_scores
+from detectors.hashing import combine
 from detectors.novelty.explain import explain
 from detectors.novelty.memory import Memory, own_group, pair_group
 from detectors.novelty.news import NOTHING, firsts, news_of, readable
@@ -131,6 +133,10 @@ class NoveltyDetector:
         at = times[singles.record[met.left]]
         pools = [memory.pools(singles, met, left=left) for left in (True, False)]
         own = [own_group(singles, met, left=left) for left in (True, False)]
-        groups = np.concatenate([singles.group, pair_group(singles, met), *own, *pools])
-        moments = np.concatenate([times[singles.record], *[at] * 5])
-        memory.rates.observe(groups, moments, np.concatenate([first, *[new] * 5]), memory.now)
+        # What the lines of each template bring, beside what the stream brings.
+        others = np.flatnonzero(singles.facet > 0)
+        record = singles.record[others]
+        here = combine(singles.key[record], singles.group[others])
+        groups = np.concatenate([singles.group, here, pair_group(singles, met), *own, *pools])
+        moments = np.concatenate([times[singles.record], times[record], *[at] * 5])
+        memory.rates.observe(groups, moments, np.concatenate([first, first[others], *[new] * 5]), memory.now)

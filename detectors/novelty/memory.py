@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectors.hashing import Hashes, combine
 from detectors.novelty.rates import Floats, Rates
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.things import Pairs, Singles
+from detectors.novelty.things import FACETS, Pairs, Singles
 from detectors.table import Rows, Table, newest
 from tocsin.errors import StateError
 from tocsin.state import State
@@ -90,6 +90,25 @@ class Memory:
             mask = newest(known["group"], known["at"], settings.values_per_group_max, settings.values_max)
             self.evicted += known.keep(mask)
         self.evicted += self.rates.forget(settings.groups_max)
+
+    def single_chance(self, singles: Singles, rows: Rows, templates: Hashes, earlier: Floats) -> Floats:
+        """-log10 of the chance that some singles are new.
+
+        Where it happens says more than the stream as a whole: lines of a failed login bring strange hosts all day,
+        those of the backup never. So the rate of the template with things of that group, drawn towards the group's own.
+
+        Args:
+            singles: of a batch.
+            rows: those in question.
+            templates: key of the template of each of `rows`.
+            earlier: how many of its group were new in this batch already.
+        """
+        seen, news = self.rates.counts(singles.group[rows], self.now)
+        of_group = (news + 1.0 + np.sqrt(earlier)) / (seen / 2.0 + 1.0)
+        here_seen, here_news = self.rates.counts(combine(templates, singles.group[rows]), self.now)
+        here = (here_news + _POOL_WEIGHT * of_group) / (here_seen / 2.0 + _POOL_WEIGHT)
+        alone = singles.facet[rows] == FACETS.index("template")
+        return np.asarray(-np.log10(np.minimum(np.where(alone, of_group, here), 1.0)), np.float64)
 
     def pair_chance(self, singles: Singles, pairs: Pairs) -> Floats:
         """-log10 of the chance that two known things meet for the first time.

@@ -19,7 +19,7 @@ from detectors.novelty.rates import Floats
 from detectors.novelty.settings import NoveltySettings
 from detectors.novelty.things import FACETS, Pairs, Singles
 from detectors.table import Rows
-from detectors.words import one_line
+from detectors.words import messages, one_line
 
 #: The unit of a record that brings nothing new.
 NOTHING = "nothing new"
@@ -52,16 +52,17 @@ def firsts(keys: Hashes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def readable(records: pl.DataFrame, singles: Singles, rows: Rows, chars_max: int) -> pl.Series:
     """Texts of some singles for a person: the head of the line for a template, else the thing itself."""
-    template = singles.facet[rows] == FACETS.index("template")
-    bodies = records["body"].gather(singles.record[rows])
-    text = pl.select(pl.when(pl.lit(pl.Series(template))).then(bodies).otherwise(singles.text.gather(rows))).to_series()
-    return _clean(text, chars_max).alias("text")
+    line = np.flatnonzero(singles.facet[rows] == FACETS.index("template"))
+    text = one_line(singles.text.gather(rows), chars_max)
+    if len(line):
+        text = text.scatter(line, messages(records["body"].gather(singles.record[rows[line]]), chars_max))
+    return _divided(text).alias("text")
 
 
-def _clean(text: pl.Series, chars_max: int) -> pl.Series:
-    """Heads of texts, in one line, without what separates the parts of a unit."""
-    head = one_line(text, chars_max)
-    return head.str.replace_all(_BETWEEN_PARTS, " + ", literal=True).str.replace_all(_BETWEEN_ENDS, " - ", literal=True)
+def _divided(text: pl.Series) -> pl.Series:
+    """Texts without what separates the parts of a unit."""
+    text = text.str.replace_all(_BETWEEN_PARTS, " + ", literal=True)
+    return text.str.replace_all(_BETWEEN_ENDS, " - ", literal=True)
 
 
 def news_of(
@@ -130,9 +131,8 @@ def _new_singles(
 ) -> pl.DataFrame:
     rows = np.flatnonzero(new)
     rows = rows[np.argsort(singles.record[rows], kind="stable")]
-    earlier = _earlier(singles.group[rows])
-    seen, before = memory.rates.counts(singles.group[rows], memory.now)
-    surprise = -np.log10(np.minimum((before + 1.0 + np.sqrt(earlier)) / (seen / 2.0 + 1.0), 1.0))
+    # The templates of all records come first in Singles, so a record's number is the row of its template.
+    surprise = memory.single_chance(singles, rows, singles.key[singles.record[rows]], _earlier(singles.group[rows]))
     severity = records["severity_number"].to_numpy()[singles.record[rows]]
     bonus = settings.error_bonus * ((severity >= _ERROR).astype(np.float64) + (severity >= _FATAL))
     lines = (singles.facet[rows] == FACETS.index("template")) & (surprise >= settings.surprise_min)

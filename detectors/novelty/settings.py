@@ -32,7 +32,7 @@ class NoveltySettings:
     texts_max: int = 100_000  # readable values kept for explanations
     text_chars_max: int = 120  # of a value, in units and explanations
     chunk_records: int = 8_192  # learned at a time, so that rates follow within a long history
-    surprise_min: float = 1.0  # what is expected one time in ten is no news
+    surprise_min: float = 1.3  # what is expected one time in twenty is no news
     error_bonus: float = 0.5  # decades for a new template of severity error; a full decade for fatal
     bonus_max: float = 0.5  # decades that further new things of a record may add to its strongest
     hours_known_days: float = 4.0  # a template needs so many days before an hour can be unusual for it

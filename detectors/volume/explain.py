@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import polars as pl
+
 from detectors.volume.counts import DISTINCT, ENTITY, ERRORS, NEWCOMER, TEMPLATE
 from detectors.volume.units import SILENCE, Part
-from detectors.words import said
+from detectors.words import messages, said
 from tocsin.finding import Reason
+
+_CHARS = 120  # of an example line
+_NONE = 0.5  # fewer are said to be none
 
 
 def explain(unit: Mapping[str, Any], parts: Sequence[Part]) -> tuple[Reason, ...]:
@@ -33,6 +38,8 @@ def _reason(unit: Mapping[str, Any], part: Part) -> Reason:
         ratio = _ratio(part)
         summary = f"{what} in {unit['stream']}: {comparison} from {_span(unit)}{ratio}"
         expected = f"{'at most' if more else 'at least'} about {_number(part.expected)} {of}"
+        if part.expected < _NONE:
+            expected = "none"
         if quiet:
             expected = f"about {_number(part.expected)} {of} since the last one"
         actual = f"{_number(part.count)} {of}"
@@ -58,14 +65,18 @@ def _what(part: Part) -> str:
     if part.facet == ERRORS:
         return "error lines"
     if part.facet == TEMPLATE:
-        return f'lines like "{part.text}"'
+        return f'lines like "{_message(part.text)}"'
     if part.facet == ENTITY:
         return f"lines that name {said(part.text)}"
     if part.facet == NEWCOMER:
-        return f"the new {said(part.text)}" if ":" in part.name else f'new lines like "{part.text}"'
+        return f"the new {said(part.text)}" if ":" in part.name else f'new lines like "{_message(part.text)}"'
     if part.facet == DISTINCT:
         return f"different values of {part.text}"
     return "lines"
+
+
+def _message(text: str) -> str:
+    return str(messages(pl.Series([text]), _CHARS)[0])
 
 
 def _unit_of(part: Part) -> str:
@@ -81,7 +92,7 @@ def _ratio(part: Part) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
 def _span(unit: Mapping[str, Any]) -> str:

@@ -44,4 +44,4 @@ class VolumeSettings:
     series_per_group_max: int = 1_000  # templates, or entities of a kind, of one stream
     open_max: int = 200_000  # counts of intervals that are not over; beyond it the smallest are dropped
     reasons_max: int = 4  # series told about one interval
-    text_chars_max: int = 120  # of an example line in explanations
+    text_chars_max: int = 240  # of an example line, with its time and host, in explanations
