@@ -17,7 +17,7 @@ import httpx2
 from service.client import Client
 from tocsin.errors import InputError, StorageError, UnreachableError
 
-_START_S_MAX = 60.0  # a cold start with imports and migrations takes 3 to 6 s on two cores
+_START_S_MAX = 180.0  # a cold start takes 3 to 6 s on two idle cores; a busy machine needs many times that
 _STOP_S_MAX = 40.0  # drain and last snapshot; the service itself gives up after 25 s
 _POLL_S = 0.05
 _PATIENCE_S = 60.0  # a full service is asked again for so long

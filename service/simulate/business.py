@@ -95,7 +95,7 @@ class _Metric:
     level: float
     swing: float  # how far customers move it, as a share
     noise: float  # relative
-    period_s: float = 60.0
+    period_s: float = 120.0
 
 
 _METRICS = (

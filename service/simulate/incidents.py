@@ -1,7 +1,7 @@
 """The incidents that can be planted, each with what it leaves behind and what is true about it.
 
 `claimed_by` names those of the present detectors, novelty and volume, that claim to find it. Empty means that nobody
-claims it yet: it shows in bytes, durations or the order of events, which is work for later detectors.
+claims it yet: it shows in bytes, durations, hours or the order of events, which is work for later detectors.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ PLOTS: tuple[Plot, ...] = (
         streams=("audit",),
         entities=("user:okafor",),
         sentence="An operator changes the egress policy at a quarter past three, when nobody ever changes anything.",
-        claimed_by=("novelty",),
+        claimed_by=(),
         plant=_odd_hour_change,
     ),
     Plot(

@@ -82,7 +82,7 @@ def customers(numbers: Numbers) -> pl.DataFrame:
             "number": numbers,
             "home": _dotted(network, first, second, third),
             "agent": np.array(BROWSERS)[kind],
-            "device": kind,
+            "device": hashed_names("d-", numbers, 10),
             "card": 4_000_000_000 + (uniform(numbers, 7) * 999_999_999).astype(np.int64),
             "country": np.array(COUNTRIES)[(uniform(numbers, 8) * len(COUNTRIES)).astype(np.int64)],
             "spends": np.exp(3.3 + 0.6 * normal(numbers, 9)),  # usual basket in euros, 27 in the middle
@@ -99,6 +99,11 @@ def mobile_ip(rng: np.random.Generator, size: int) -> pl.Series:
 def stranger_ip(rng: np.random.Generator, size: int) -> pl.Series:
     """Addresses from anywhere, as scanners have them."""
     return _dotted(*(rng.integers(low, high, size) for low, high in ((141, 222), (0, 256), (0, 256), (1, 255))))
+
+
+def hashed_names(prefix: str, numbers: Numbers, salt: int) -> list[str]:
+    """A fixed name for each number that does not show it."""
+    return [f"{prefix}{name:012x}" for name in (uniform(numbers, salt) * 2**48).astype(np.int64).tolist()]
 
 
 def uniform(numbers: Numbers, salt: int) -> NDArray[np.float64]:

@@ -254,8 +254,8 @@ def mailer(requests: pl.DataFrame, day: Day) -> list[pl.DataFrame]:
 def clicks(requests: pl.DataFrame) -> list[pl.DataFrame]:
     """The web shop's own events: session, customer, what was done."""
     shape = (
-        '{"time":"<iso>","session_id":"<session>","customer":"<customer>","event":"<step>","item":"<sku>","device":"<device>",'
-        '"ip":"<ip>"}'
+        '{"time":"<iso>","session_id":"<session>","customer":"<customer>","event":"<step>","item":"<sku>",'
+        '"device_id":"<device>","ip":"<ip>"}'
     )
     return [written(requests.filter(pl.col("status") < 500), shape)]
 
@@ -266,6 +266,7 @@ def transactions(requests: pl.DataFrame) -> list[pl.DataFrame]:
     outcome = pl.when(pl.col("status") == 200).then(pl.lit("approved")).otherwise(pl.lit("declined"))
     shape = (
         '{"time":"<iso>","type":"card_payment","customer":"<customer>","card":"<card>","amount":<amount>,"currency":"EUR",'
-        '"category":"<category>","country":"<country>","device":"<device>","ip":"<ip>","outcome":"<outcome>"}'
+        '"category":"<category>","country":"<country>","device_id":"<device>","ip":"<ip>",'
+        '"outcome":"<outcome>"}'
     )
     return [written(own.with_columns(outcome.alias("outcome")), shape)]
