@@ -15,6 +15,7 @@ from storage.prune import prune
 from storage.reads import Reads
 from storage.schema import bring_up_to_date
 from storage.transaction import Transaction
+from tocsin.errors import StorageError
 
 __all__ = ["Store", "StoreSettings", "database_url"]
 
@@ -54,7 +55,11 @@ class Store:
         Raises:
             StorageError: the database is of a newer version, or it cannot be used; one line says which.
         """
-        bring_up_to_date(self.database)
+        try:
+            bring_up_to_date(self.database)
+        except StorageError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close every connection."""
