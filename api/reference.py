@@ -92,7 +92,7 @@ def _parameters(openapi: Mapping[str, Any], operation: Mapping[str, Any]) -> Ite
         yield Field(
             name=parameter["name"],
             place=parameter["in"],
-            type=_type(openapi, schema),
+            type=_type(openapi, schema).removesuffix(" | null"),
             text=parameter.get("description", schema.get("description", "")),
             required=bool(parameter.get("required")),
         )

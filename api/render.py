@@ -28,6 +28,7 @@ _ENVIRONMENT.filters.update(
     bars=words.severity_bars,
     severity_word=words.severity_word,
     plain=words.plain,
+    code=words.code,
     lasted=words.lasted,
     count=words.count,
     chance=words.chance,

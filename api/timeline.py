@@ -52,6 +52,7 @@ class Timeline:
     """Everything the template draws."""
 
     height: int
+    seconds: bool  # whether the ticks are less than a minute apart
     lanes: tuple[Lane, ...]
     ticks: tuple[Tick, ...]
 
@@ -68,6 +69,7 @@ def timeline(findings: Sequence[Finding]) -> Timeline | None:
     def x(at: datetime) -> float:
         return round(_MARGIN + (at - start).total_seconds() * scale, 2)
 
+    step_s = _step_s(span)
     names = sorted({finding.detector for finding in findings})
     lanes = tuple(
         Lane(
@@ -79,8 +81,9 @@ def timeline(findings: Sequence[Finding]) -> Timeline | None:
     )
     return Timeline(
         height=len(lanes) * _LANE_HEIGHT + _AXIS_HEIGHT,
+        seconds=step_s < 60,
         lanes=lanes,
-        ticks=tuple(Tick(x=x(at), time=at) for at in _ticks(start, span)),
+        ticks=tuple(Tick(x=x(at), time=at) for at in _ticks(start, span, step_s)),
     )
 
 
@@ -95,10 +98,13 @@ def _mark(finding: Finding, x: Callable[[datetime], float]) -> Mark:
     )
 
 
-def _ticks(start: datetime, span: timedelta) -> Iterator[datetime]:
+def _step_s(span: timedelta) -> float:
     total_s = span.total_seconds()
-    step_s = next((step for step in _STEPS_S if total_s / step <= _TICKS_MAX), total_s / _TICKS_MAX)
+    return next((step for step in _STEPS_S if total_s / step <= _TICKS_MAX), total_s / _TICKS_MAX)
+
+
+def _ticks(start: datetime, span: timedelta, step_s: float) -> Iterator[datetime]:
     first = -(-start.timestamp() // step_s) * step_s
-    while first <= start.timestamp() + total_s:
+    while first <= start.timestamp() + span.total_seconds():
         yield datetime.fromtimestamp(first, start.tzinfo)
         first += step_s

@@ -6,10 +6,15 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from markupsafe import Markup, escape
+
 from api.schemas import Finding, Incident
 
 #: Severity is a number, a word and a mark of one to four bars; no meaning rests on colour alone.
 _LEVELS = ((85, "critical", 4), (70, "high", 3), (55, "medium", 2), (0, "low", 1))
+
+_NOTABLE = 0.01  # a chance above this is no news to anybody
+_CODE = re.compile(r"`([^`]+)`")
 
 # Terminal escapes: CSI, OSC, the two-character ones, and the 8-bit forms of the first two.
 _ANSI = re.compile(
@@ -40,6 +45,15 @@ def plain(text: str) -> str:
     'user <U+202E>gnp.exe'
     """
     return _HIDDEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", _ANSI.sub("", text))
+
+
+def code(text: str) -> Markup:
+    """Text of ours in which `words between backticks` are set as code.
+
+    >>> code("pass `cursor` & go on")
+    Markup('pass <code>cursor</code> &amp; go on')
+    """
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 -- escaped before it is marked up
 
 
 def ago(then: datetime, now: datetime) -> str:
@@ -81,7 +95,7 @@ def because(incident: Incident, findings: Sequence[Finding]) -> str:
     """Why an incident is one, as one sentence: its strongest reason, and who agrees.
 
     Args:
-        incident: of which.
+        incident: which one.
         findings: its own, the gravest first; they may be no longer kept.
     """
     if not findings:
@@ -89,9 +103,10 @@ def because(incident: Incident, findings: Sequence[Finding]) -> str:
     first = findings[0]
     reason = (first.evidence[0].summary if first.evidence else first.summary).strip().rstrip(".")
     others = incident.finding_count - 1
+    rare = f"{reason}: {chance(first.p_value)} in normal times" if first.p_value < _NOTABLE else reason
     if others < 1:
-        return f"{reason}."
+        return f"{rare}."
     agreeing = [name for name in incident.detectors if name != first.detector]
     by = f", {' and '.join(agreeing)} among them" if agreeing else ""
     more = "1 more finding points" if others == 1 else f"{count(others)} more findings point"
-    return f"{reason}; {more} to the same thing{by}."
+    return f"{rare}; {more} to the same thing{by}."

@@ -7,6 +7,7 @@ const main = document.querySelector("main");
 const moment = new Intl.DateTimeFormat(undefined, { month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const fine = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "2-digit" });
 
 function ago(then) {
@@ -26,7 +27,8 @@ function showTimes() {
   }
   for (const element of document.querySelectorAll("text[data-time]")) {
     const at = new Date(element.dataset.time);
-    element.textContent = at.getHours() + at.getMinutes() + at.getSeconds() === 0 ? day.format(at) : clock.format(at);
+    const midnight = at.getHours() + at.getMinutes() + at.getSeconds() === 0;
+    element.textContent = midnight ? day.format(at) : ("seconds" in element.dataset ? fine : clock).format(at);
   }
 }
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import polars as pl
 import pytest
@@ -9,8 +8,7 @@ import pytest
 from detectors.panel import DetectorStatus
 from ingest.batch import Rejected
 from ingest.parse import Template
-
-House = Any
+from tests.house import House, Story
 
 
 @pytest.fixture
@@ -63,7 +61,7 @@ def test_the_most_frequent_template_comes_first(busy: House) -> None:
     ]
 
 
-def test_an_entity_knows_its_incidents(busy: House, story: Any) -> None:
+def test_an_entity_knows_its_incidents(busy: House, story: type[Story]) -> None:
     (incident_id,) = busy.tell(story())
     entity = busy.client().get("/v1/entities/user/root").json()
     assert (entity["kind"], entity["value"], entity["event_count"]) == ("user", "root", 40)
@@ -93,7 +91,7 @@ def test_lines_that_could_not_be_read_are_kept(busy: House) -> None:
     assert letter["raw"] == '{"a": \ufffd<b>'
 
 
-def test_metrics_tell_where_everything_stands(busy: House, story: Any) -> None:
+def test_metrics_tell_where_everything_stands(busy: House, story: type[Story]) -> None:
     busy.tell(story())
     busy.client().post("/v1/ingest/app", content=b"one\ntwo\n")
     client = busy.client()
@@ -114,7 +112,7 @@ def test_metrics_tell_where_everything_stands(busy: House, story: Any) -> None:
     assert any('route="/v1/ingest/{stream}"' in line for line in lines)
 
 
-def test_metrics_speak_of_the_tenant_of_the_key_alone(busy: House, story: Any) -> None:
+def test_metrics_speak_of_the_tenant_of_the_key_alone(busy: House, story: type[Story]) -> None:
     busy.tell(story())
     text = busy.client(busy.key("read", tenant="other")).get("/metrics").text
     assert 'tenant="default"' not in text

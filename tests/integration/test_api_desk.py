@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-House = Any
+from tests.house import House, Story
 
 URL = "https://hooks.example.com/services/T0/B0/secret"
 
@@ -88,7 +88,7 @@ def test_a_deleted_webhook_is_gone(house: House) -> None:
     assert client.post(f"{path}/test").status_code == 404
 
 
-def test_an_incident_is_on_its_way_to_every_webhook_that_wants_it(house: House, story: Any) -> None:
+def test_an_incident_is_on_its_way_to_every_webhook_that_wants_it(house: House, story: type[Story]) -> None:
     client = house.client()
     ids = [
         client.post("/v1/webhooks", json={"url": URL, **more}).json()["webhook_id"]
@@ -174,7 +174,7 @@ def test_a_silence_nobody_can_answer_for_is_refused(house: House, change: dict[s
     assert says in answer.json()["detail"]
 
 
-def test_the_budget_is_set_and_shown(house: House, story: Any) -> None:
+def test_the_budget_is_set_and_shown(house: House, story: type[Story]) -> None:
     client = house.client()
     before = client.get("/v1/budgets").json()
     assert before == {"incidents_per_day": 10, "opened_last_day": 0}

@@ -9,8 +9,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from api.auth import Scope
 from api.guard import is_public
 from api.openapi import scope_of
-
-House = Any
+from tests.house import House, Story
 
 #: What every route asks for. A route that is not here fails the test: somebody must have thought about it.
 SCOPES = {
@@ -60,11 +59,11 @@ SCOPES = {
 
 
 def routes_of(app: Any) -> dict[str, APIRoute]:
-    found = {}
+    found: dict[str, APIRoute] = {}
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, APIRoute):
-            found |= {f"{method} {route.path}": route for method in route.methods}
+            found |= {f"{method} {route.path}": route for method in route.methods or ()}
     return found
 
 
@@ -83,22 +82,22 @@ def test_every_route_is_listed_with_its_scope(house: House) -> None:
     assert asked == SCOPES
 
 
-@pytest.mark.parametrize("route", [name for name, scope in SCOPES.items() if scope])
-def test_no_route_answers_without_a_key(house: House, route: str) -> None:
+def test_no_route_answers_without_a_key(house: House) -> None:
     house.key("read")
-    method, path = path_of(route)
-    answer = house.client().request(method, path, headers={"Content-Type": "application/json"}, content=b"{}")
-    assert answer.status_code == 401
-    assert answer.json()["status"] == 401
+    client = house.client()
+    for route, scope in SCOPES.items():
+        if scope:
+            method, path = path_of(route)
+            answer = client.request(method, path, headers={"Content-Type": "application/json"}, content=b"{}")
+            assert answer.status_code == answer.json()["status"] == 401, route
 
 
-@pytest.mark.parametrize(
-    "path", ["/nowhere", "/v1/nowhere", "/v2/incidents", "/static", "//v1/incidents", "/healthz/x", "/metrics/"]
-)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "TRACE"])
-def test_a_path_that_nobody_listed_is_refused_without_a_key(house: House, method: str, path: str) -> None:
+def test_a_path_that_nobody_listed_is_refused_without_a_key(house: House, method: str) -> None:
     house.key("read")
-    assert house.client().request(method, path).status_code == 401
+    client = house.client()
+    for path in ("/nowhere", "/v1/nowhere", "/v2/incidents", "/static", "//v1/incidents", "/healthz/x", "/metrics/"):
+        assert client.request(method, path).status_code == 401, path
 
 
 @pytest.mark.parametrize("held", [scope.value for scope in Scope])
@@ -123,7 +122,7 @@ def test_a_refusal_names_the_scope_that_is_missing(house: House) -> None:
     assert 'scope="query"' in answer.headers["www-authenticate"]
 
 
-def test_ids_of_another_tenant_do_not_exist(house: House, story: Any) -> None:
+def test_ids_of_another_tenant_do_not_exist(house: House, story: type[Story]) -> None:
     (incident_id,) = house.tell(story(), tenant="alpha")
     theirs, ours = house.client(house.key(tenant="alpha")), house.client(house.key(tenant="beta"))
     url = "https://hooks.example.com/x"

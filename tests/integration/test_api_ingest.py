@@ -9,8 +9,7 @@ import pytest
 
 from ingest.batch import Batch, decode
 from ingest.journal import JournalReader
-
-House = Any
+from tests.house import House
 
 
 def taken(house: House) -> list[Batch]:
@@ -146,10 +145,10 @@ def test_a_body_that_announces_too_much_is_not_read(house: House) -> None:
     assert answer.headers["connection"] == "close"
 
 
-def test_an_empty_body_holds_no_lines(house: House) -> None:
+def test_an_empty_body_is_told_so(house: House) -> None:
     answer = house.client().post("/v1/ingest/app", content=b"")
-    assert answer.status_code == 200
-    assert answer.json()["accepted"] == 0
+    assert answer.status_code == 400
+    assert "empty" in answer.json()["detail"]
 
 
 def test_more_than_fits_in_memory_is_told_to_come_back(house: House) -> None:

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2
 
-House = Any
+from tests.house import House, Story
 
 
 def events(answer: httpx2.Response) -> Iterator[str]:
@@ -15,7 +14,7 @@ def events(answer: httpx2.Response) -> Iterator[str]:
             yield line.removeprefix("event: ")
 
 
-def test_a_live_page_is_told_of_a_new_incident(house: House, story: Any) -> None:
+def test_a_live_page_is_told_of_a_new_incident(house: House, story: type[Story]) -> None:
     with (
         house.served(stream_poll_s=0.05) as address,
         httpx2.stream("GET", f"{address}/v1/stream", timeout=10) as answer,
@@ -29,7 +28,7 @@ def test_a_live_page_is_told_of_a_new_incident(house: House, story: Any) -> None
         assert next(told) == "bye"
 
 
-def test_what_happens_to_another_tenant_is_not_told(house: House, story: Any) -> None:
+def test_what_happens_to_another_tenant_is_not_told(house: House, story: type[Story]) -> None:
     key = house.key("read", tenant="alpha")
     headers = {"Authorization": f"Bearer {key}"}
     with (

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-House = Any
+from tests.house import House
 
 
 def basic(user: str, password: str) -> str:
@@ -144,7 +143,7 @@ def test_every_answer_forbids_foreign_content(house: House, path: str) -> None:
     assert "http" not in policy
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
 
 
 def test_a_refusal_carries_the_same_headers(house: House) -> None:

@@ -64,6 +64,9 @@ def test_a_p_value_is_told_as_a_chance() -> None:
     assert chance(1e-300).startswith("1 in more than")
 
 
+RARE = "1 in 1\u202f000 in normal times"
+
+
 def an_incident(finding_count: int, detectors: list[str]) -> Incident:
     return Incident(
         incident_id="inc_1",
@@ -109,14 +112,24 @@ def a_finding(summary: str, *reasons: str) -> Finding:
 @pytest.mark.parametrize(
     ("count", "detectors", "findings", "says"),
     [
-        (1, ["novelty"], [a_finding("a new line")], "a new line."),
-        (1, ["novelty"], [a_finding("a new line", "the strongest reason.", "the second")], "the strongest reason."),
-        (2, ["novelty"], [a_finding("a new line")], "a new line; 1 more finding points to the same thing."),
+        (1, ["novelty"], [a_finding("a new line")], f"a new line: {RARE}."),
+        (
+            1,
+            ["novelty"],
+            [a_finding("a new line", "the strongest reason.", "the second")],
+            f"the strongest reason: {RARE}.",
+        ),
+        (
+            2,
+            ["novelty"],
+            [a_finding("a new line")],
+            f"a new line: {RARE}; 1 more finding points to the same thing.",
+        ),
         (
             1200,
             ["novelty", "volume"],
             [a_finding("a new line")],
-            "a new line; 1\u202f199 more findings point to the same thing, volume among them.",
+            f"a new line: {RARE}; 1\u202f199 more findings point to the same thing, volume among them.",
         ),
         (5, ["novelty"], [], "the title"),
     ],
