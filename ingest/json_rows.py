@@ -98,7 +98,7 @@ def _refused(values: Sequence[object]) -> dict[int, str]:
     if set(map(type, values)) <= {dict}:
         return {}
     return {
-        at: value if isinstance(value, _Poison) else f"not an object but {_kind(value)}"
+        at: str(value) if isinstance(value, _Poison) else f"not an object but {_kind(value)}"
         for at, value in enumerate(values)
         if not isinstance(value, dict)
     }
