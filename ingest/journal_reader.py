@@ -97,7 +97,7 @@ class JournalReader:
     def _frame_of(self, offset: int, end: End) -> _Cursor:
         """The frame that holds an entry before `end`."""
         cursor = self._cursor
-        if cursor is None or offset < cursor.first:
+        if cursor is None or not cursor.first <= offset <= cursor.after:
             self.close()
             cursor = self._cursor = self._open(_segment_of(self._folder, offset))
         while cursor.after <= offset:
