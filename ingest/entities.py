@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import polars as pl
 
-from ingest.values import values_of
-from ingest.words import RANKED_KINDS
+from ingest.values import IPV4, values_of
+from ingest.words import NOTHING, RANKED_KINDS
 
 #: Kinds whose case carries no meaning.
 _LOWER = frozenset({"ip", "host", "domain", "email", "hash", "uuid"})
@@ -18,13 +18,24 @@ _OCTET_OVER = r"(?:^|\.)(?:25[6-9]|2[6-9][0-9]|[3-9][0-9][0-9])(?:\.|$)"
 _PORT = r"^(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
 _UNSET = ("4294967295", "-1")  # how Linux audit writes "no user" and "no session"
 
-#: What `of_rows` returns: one row an entity.
+# Most values are what they seem; these need no closer look (values.py), which would say the same.
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}[A-Za-z0-9]\Z")
+_PLAIN = dict.fromkeys(("user", "session", "container", "account", "service", "device", "uuid", "hash"), _WORD) | {
+    "ip": re.compile(rf"{IPV4}\Z"),
+    "path": re.compile(r"/[A-Za-z0-9/_-]{1,190}[A-Za-z0-9]\Z"),
+}
+
+#: One row an entity.
 ENTITIES: dict[str, pl.DataType] = {"row": pl.UInt32(), "entity": pl.String()}
 
 
 @lru_cache(maxsize=65536)
 def entities_in(kind: str, value: str) -> tuple[str, ...]:
     """Entities of a value that stands where a kind is expected, as `kind:value`; `trace` and `span` come along."""
+    plain = _PLAIN.get(kind)
+    if plain is not None and plain.match(value) and value.lower() not in NOTHING:
+        text = entity(kind, value)
+        return () if text is None else (text,)
     return tuple(text for text in (entity(name, part) for name, part in values_of(kind, value)) if text is not None)
 
 

@@ -46,7 +46,7 @@ class Extent:
 def read_texts(texts: pl.DataFrame, shapes: Shapes, streams: Sequence[StreamTemplates], extent: Extent) -> Reading:
     """Read texts (`row`, `batch`, `text`); `streams` are the templates by batch."""
     if texts.is_empty():
-        return Reading(pl.DataFrame(schema=READ), _Entities().frame())
+        return Reading(pl.DataFrame(schema=READ), _Pieces().frame())
     rows, distinct, known_of = _distinct(texts, shapes, streams)
     found = [
         known.find(shape.masked.text) if shape.is_text else None
@@ -101,18 +101,27 @@ def read_objects(
     objects: Sequence[tuple[int, dict[str, Any]]], known_of: Sequence[StreamTemplates], extent: Extent
 ) -> Reading:
     """Read JSON objects by row, each with the templates of its stream."""
-    messages: dict[str, list[Any]] = {name: [] for name in READ}
-    entities = _Entities()
+    rows = [row for row, _ in objects]
+    identities: list[str] = []
+    own: list[dict[str, str]] = []
+    entities, parameters = _Pieces(), _Pieces()
     for (row, document), known in zip(objects, known_of, strict=True):
         event = take_apart(document, known.is_name)
-        own = entities.add(row, event.entities())
-        template = known.of_form(event.form, event.text)
-        parameters = event.parameters()[: extent.parameters_max]
-        for name, value in zip(
-            messages, (row, template.template_id, parameters, own.get("trace"), own.get("span")), strict=True
-        ):
-            messages[name].append(value)
-    return Reading(pl.DataFrame(messages, schema=READ), entities.frame())
+        identities.append(known.of_form(event.form, event.text).template_id)
+        mine, others = _own(event.entities())
+        own.append(mine)
+        entities.add(row, others)
+        parameters.add(row, event.parameters()[: extent.parameters_max])
+    messages = pl.DataFrame(
+        {
+            "row": pl.Series(rows, dtype=pl.UInt32),
+            "template_id": pl.Series(identities, dtype=pl.String),
+            **{name: pl.Series([ids.get(name) for ids in own], dtype=pl.String) for name in _OWN},
+        }
+    )
+    lists = parameters.frame().group_by("row", maintain_order=True).agg(pl.col("entity").alias("parameters"))
+    messages = messages.join(lists, on="row", how="left", maintain_order="left")
+    return Reading(messages.select(list(READ)), entities.frame())
 
 
 def objects_in(messages: pl.Series) -> list[tuple[int, dict[str, Any]]]:
@@ -134,16 +143,16 @@ def read_attributes(attributes: pl.Series, objects: Mapping[int, Mapping[str, An
         objects: bodies that are objects, by row.
     """
     frame = pl.DataFrame({"text": attributes}).with_row_index("row").filter(pl.col("text").str.len_bytes() > 2)
-    found = _Entities()
+    found = _Pieces()
     for text, rows in frame.group_by("text", maintain_order=True).agg("row").iter_rows():
         document = _object(text)
         if not document:
             continue
-        texts: set[str] | None = None
+        texts: list[str] | None = None
         for row in rows:
             if row in objects and document.keys() <= objects[row].keys():
                 continue
-            texts = entities_of(document) if texts is None else texts
+            texts = _own(entities_of(document))[1] if texts is None else texts
             found.add(row, texts)
     return found.frame()
 
@@ -152,7 +161,7 @@ def read_header(header: pl.DataFrame) -> pl.DataFrame:
     """ENTITIES of what stands before the messages: host, process and pid."""
     kinds = ["host", "process", "pid"]
     if header.select(pl.all_horizontal(pl.col(*kinds).is_null().all())).item():
-        return _Entities().frame()
+        return _Pieces().frame()
     long = header.select(kinds).with_row_index("row").unpivot(kinds, index="row").drop_nulls()
     return long.select("row", written(pl.col("variable"), pl.col("value")).alias("entity")).drop_nulls()
 
@@ -165,24 +174,31 @@ def _object(text: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-class _Entities:
-    """Entities found one row after the other."""
+def _own(texts: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """The record's own ids among entities, and the others."""
+    own: dict[str, str] = {}
+    others = []
+    for text in texts:
+        if text.startswith(_OWN_PREFIXES):
+            kind, _, value = text.partition(":")
+            own[kind] = min(value, own.get(kind, value))
+        else:
+            others.append(text)
+    return own, others
+
+
+class _Pieces:
+    """Texts found one row after the other; frames of lists are slow to build."""
 
     def __init__(self) -> None:
         self._rows: list[int] = []
         self._texts: list[str] = []
 
-    def add(self, row: int, texts: Iterable[str]) -> dict[str, str]:
-        """Add the entities of a row; the record's own ids among them are returned instead."""
-        own: dict[str, str] = {}
-        for text in texts:
-            if text.startswith(_OWN_PREFIXES):
-                kind, _, value = text.partition(":")
-                own[kind] = min(value, own.get(kind, value))
-            else:
-                self._rows.append(row)
-                self._texts.append(text)
-        return own
+    def add(self, row: int, texts: Iterable[str]) -> None:
+        """Add the texts of a row."""
+        before = len(self._texts)
+        self._texts.extend(texts)
+        self._rows.extend([row] * (len(self._texts) - before))
 
     def frame(self) -> pl.DataFrame:
         """ENTITIES."""
