@@ -206,8 +206,7 @@ class _FolderDesk:
 
         check_url(asked["url"], self._settings.address)
         secret = secret_of(secrets.token_bytes(32))
-        webhook_id = f"wh_{secrets.token_hex(8)}"
-        row = self._store.desk.add_webhook(self._tenant, webhook_id=webhook_id, secret=secret, at=now(), **asked)
+        row = self._store.desk.add_webhook(self._tenant, secret=secret, at=now(), **asked)
         return {**asdict(row), "secret": secret}
 
     def test(self, webhook_id: str) -> int:
