@@ -19,12 +19,11 @@ def get_budget(request: Request, caller: Annotated[Caller, Depends(Needs(Scope.R
     return _budget(parts_of(request), caller.tenant)
 
 
-@router.put("/v1/budgets", summary="Set the alert budget")
-@router.post("/v1/budgets", include_in_schema=False)
+@router.post("/v1/budgets", summary="Set the alert budget")
 def set_budget(
     request: Request, caller: Annotated[Caller, Depends(Needs(Scope.ADMIN))], asked: schemas.BudgetAsked
 ) -> schemas.Budget:
-    """Set how many incidents a day there may be. It holds from the next batch on; POST does the same."""
+    """Set how many incidents a day there may be. It holds from the next batch on."""
     parts = parts_of(request)
     parts.store.desk.set_budget(caller.tenant, asked.incidents_per_day)
     return _budget(parts, caller.tenant)

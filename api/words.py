@@ -103,7 +103,7 @@ def because(incident: Incident, findings: Sequence[Finding]) -> str:
     first = findings[0]
     reason = (first.evidence[0].summary if first.evidence else first.summary).strip().rstrip(".")
     others = incident.finding_count - 1
-    rare = f"{reason}: {chance(first.p_value)} in normal times" if first.p_value < _NOTABLE else reason
+    rare = f"{reason} ({chance(first.p_value)} in normal times)" if first.p_value < _NOTABLE else reason
     if others < 1:
         return f"{rare}."
     agreeing = [name for name in incident.detectors if name != first.detector]

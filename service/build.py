@@ -113,6 +113,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[Opened]:
             random_bytes=secrets.token_bytes,
             session_secret=session_secret(folder),
             address=settings.address,
+            budget_per_day=settings.panel.budget_per_day,
             stopping=stopping,
         )
         yield Opened(services=services, journal=journal, is_open=not has_keys)

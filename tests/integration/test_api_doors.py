@@ -42,7 +42,6 @@ SCOPES = {
     "POST /v1/silences": "admin",
     "DELETE /v1/silences/{silence_id}": "admin",
     "GET /v1/budgets": "read",
-    "PUT /v1/budgets": "admin",
     "POST /v1/budgets": "admin",
     "GET /metrics": "read",
     "GET /": "read",

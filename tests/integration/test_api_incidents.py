@@ -107,7 +107,7 @@ def test_an_invented_cursor_is_refused(house: House, story: type[Story], cursor:
 def test_one_incident_explains_itself(house: House, story: type[Story]) -> None:
     (incident_id,) = house.tell(story())
     incident = house.client().get(f"/v1/incidents/{incident_id}").json()
-    assert incident["why"].startswith("203.0.113.9 signed in as root, a pair never seen before: 1 in 10\u202f000 in")
+    assert incident["why"].startswith("203.0.113.9 signed in as root, a pair never seen before (1 in 10\u202f000 in")
     assert incident["finding_count"] == len(incident["findings"]) == 4
     gravest, *_ = incident["findings"]
     assert [finding["severity"] for finding in incident["findings"]] == sorted(

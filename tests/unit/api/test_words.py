@@ -112,24 +112,24 @@ def a_finding(summary: str, *reasons: str) -> Finding:
 @pytest.mark.parametrize(
     ("count", "detectors", "findings", "says"),
     [
-        (1, ["novelty"], [a_finding("a new line")], f"a new line: {RARE}."),
+        (1, ["novelty"], [a_finding("a new line")], f"a new line ({RARE})."),
         (
             1,
             ["novelty"],
             [a_finding("a new line", "the strongest reason.", "the second")],
-            f"the strongest reason: {RARE}.",
+            f"the strongest reason ({RARE}).",
         ),
         (
             2,
             ["novelty"],
             [a_finding("a new line")],
-            f"a new line: {RARE}; 1 more finding points to the same thing.",
+            f"a new line ({RARE}); 1 more finding points to the same thing.",
         ),
         (
             1200,
             ["novelty", "volume"],
             [a_finding("a new line")],
-            f"a new line: {RARE}; 1\u202f199 more findings point to the same thing, volume among them.",
+            f"a new line ({RARE}); 1\u202f199 more findings point to the same thing, volume among them.",
         ),
         (5, ["novelty"], [], "the title"),
     ],
