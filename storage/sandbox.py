@@ -292,7 +292,7 @@ def _answering(output: TextIO, database_error: type[Exception]) -> Iterator[None
     try:
         yield
     except RefusedError as error:
-        _say(output, {"error": str(error)})
+        _say(output, {"error": _cleaned(str(error))})
     except MemoryError:
         _say(output, {"error": "the query needs more memory than it may have"})
     except RecursionError:
