@@ -151,13 +151,17 @@ def _by_request(text: str) -> Iterator[Span]:
 def _by_word(text: str) -> Iterator[Span]:
     lowered = text.lower()
     for rule in _RULES:
-        if rule.trigger not in lowered:
-            continue
-        for match in rule.pattern.finditer(text):
-            for name, value in match.groupdict().items():
-                kind = name.rstrip("2")
-                if value and not _is_clause(kind, value):
-                    yield from spans_of(kind, text, *match.span(name))
+        if rule.trigger in lowered:
+            for match in rule.pattern.finditer(text):
+                yield from _named(text, match)
+
+
+def _named(text: str, match: re.Match[str]) -> Iterator[Span]:
+    """What the groups of a rule caught."""
+    for name, value in match.groupdict().items():
+        kind = name.rstrip("2")
+        if value and not _is_clause(kind, value):
+            yield from spans_of(kind, text, *match.span(name))
 
 
 def _is_clause(kind: str, value: str) -> bool:

@@ -22,7 +22,7 @@ from drain3.drain import Drain, LogCluster, Node
 
 from ingest.events import Form
 from ingest.mask import WILDCARD
-from ingest.words import STATE
+from ingest.words import METHODS, STATE
 from tocsin.identity import template_id
 
 _STATE_WORDS_MAX = 8  # of a line that count; more make the same lines fall apart
@@ -232,13 +232,14 @@ def plain_drain(texts: Iterable[str]) -> list[int]:
 
 
 def _signature(masked: str) -> str:
-    """The words of state of a text, in order."""
+    """The words of state of a text, and the methods of its requests, in order."""
     words = []
-    for token in masked.lower().split():
-        word = token.strip(_AROUND)
+    for token in masked.split():
+        bare = token.strip(_AROUND)
+        word = bare.lower()
         if "=" in word or ":" in word:
             word = word.replace(":", "=").rsplit("=", 1)[-1].strip(_AROUND)
-        if word in STATE:
+        if word in STATE or bare in METHODS:
             words.append(word)
     return " ".join(words[:_STATE_WORDS_MAX])
 

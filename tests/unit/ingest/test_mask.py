@@ -58,3 +58,7 @@ def test_a_long_line_is_known_by_its_beginning() -> None:
     text = " ".join(["word"] * 500)
     assert masked(text, tokens_max=3) == f"word word word {REST}"
     assert masked("word word word", tokens_max=3) == "word word word"
+
+
+def test_a_long_run_without_digits_is_read_in_linear_time() -> None:
+    assert masked("a" * 4000) == "a" * 4000

@@ -85,6 +85,7 @@ def test_a_template_is_named_by_its_first_text_and_told_when_it_changes() -> Non
         ("backup job finished with success", "backup job finished with failure"),
         ("state=connected peer=a", "state=disconnected peer=a"),
         ("rule 7 accept packet", "rule 7 reject packet"),
+        ('"GET /a/1 HTTP/1.1" 200', '"DELETE /a/2 HTTP/1.1" 200'),
     ],
 )
 def test_opposites_never_share_a_template(one: str, other: str) -> None:
