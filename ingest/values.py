@@ -155,7 +155,7 @@ def _read_number(kind: str, value: str) -> list[Span]:
 
 
 def _read_path(kind: str, value: str) -> list[Span]:
-    if "://" in value:
+    if "://" in value and not value.startswith("/"):
         return _read_url("url", value)
     match = re.match(r"[^?#]*", value)
     end = match.end() if match else len(value)

@@ -9,8 +9,8 @@ def words(text: str) -> frozenset[str]:
 
 
 #: What a template is about: lines that differ in one of them are never the same event. On loghub_2k, which
-#: was at hand when they were chosen, they lift the grouping accuracy from .784 to .817; yes, no, true, false, on and off
-#: do not, since they are values.
+#: was at hand when they were chosen, they lift the grouping accuracy from .784 to .817; yes, no, true, false, on and
+#: off do not, since they are values.
 STATE = words(
     """
     start started starting stop stopped stopping pause paused resume resumed suspend suspended begin end enter entering
