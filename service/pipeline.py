@@ -69,6 +69,11 @@ class Pipeline:
         self._statuses_at: datetime | None = None
         self._relearned: set[BatchKey] = set()  # since the snapshot; bounded by the entries after it
 
+    @property
+    def statuses(self) -> dict[str, tuple[DetectorStatus, ...]]:
+        """How far the detectors of each tenant are."""
+        return {tenant: panel.status for tenant, panel in sorted(self._panels.items())}
+
     def step(self, entries: Sequence[Entry]) -> StepReport:
         """Process entries that follow `offset`, as many as one step takes, and keep what came of them."""
         return self.keep(self.understand(entries))
@@ -97,7 +102,7 @@ class Pipeline:
 
     def keep(self, understood: Understood) -> StepReport:
         """Do the second half: files of events, then everything else in one transaction. Can be repeated."""
-        return keep(self._shelf, understood, self._recent, self._statuses())
+        return keep(self._shelf, understood, self._recent, self._due_statuses())
 
     def relearn(self, entries: Sequence[Entry]) -> None:
         """Go through the entries of a step that was kept already, for what parser and detectors learn from it.
@@ -109,11 +114,12 @@ class Pipeline:
         try:
             taken = [(entry.offset, decode(entry.payload)) for entry in entries]
             asked = self._ask([batch for _, batch in taken])
-            # All of them were kept, so the database knows every key. The first time is the one that came when it says.
+            # All of them were kept, so the database knows every key, unless it is too old and was pruned. The first
+            # time is the one that came when it says.
             first = [
                 (offset, batch)
                 for offset, batch in taken
-                if batch.identity is None or asked.seen.get(_key(batch)) == batch.observed_time
+                if batch.identity is None or asked.seen.get(_key(batch), batch.observed_time) == batch.observed_time
             ]
             fresh = _first_times(first, self._relearned)
             self._learned(fresh, asked.per_day)
@@ -246,14 +252,14 @@ class Pipeline:
             self._recent[tenant] = RecentLines(rows_max=step.recent_rows_max, bytes_max=step.recent_bytes_max)
         return self._recent[tenant]
 
-    def _statuses(self) -> dict[str, tuple[DetectorStatus, ...]]:
+    def _due_statuses(self) -> dict[str, tuple[DetectorStatus, ...]]:
         """How far the detectors are, every few seconds: it is for people, and every step would be a write each."""
         now = self._shelf.clock()
         pause = timedelta(seconds=self._settings.step.detectors_s)
         if self._statuses_at is not None and now - self._statuses_at < pause:
             return {}
         self._statuses_at = now
-        return {tenant: panel.status for tenant, panel in self._panels.items()}
+        return self.statuses
 
 
 def _key(batch: Batch) -> BatchKey:

@@ -41,6 +41,7 @@ class Snapshots:
         self._passing = passing
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
         self._writing: Future[int] | None = None
+        self.offset = 0  # of the newest on the disk, as far as it was read or written here
 
     @property
     def is_writing(self) -> bool:
@@ -50,15 +51,18 @@ class Snapshots:
     def load(self) -> State | None:
         """The newest snapshot; None when there is none that can be used. One that is damaged is set aside."""
         try:
-            return load_state(self._folder)
+            state = load_state(self._folder)
         except StateError as error:
             self.set_aside(str(error))
             return None
+        self.offset = int(state.words.get("offset", 0)) if state else 0
+        return state
 
     def set_aside(self, why: str) -> None:
         """Keep a snapshot that cannot be used out of the way, for somebody who wants to know why."""
         unusable = self._folder.with_name(self._folder.name + ".unusable")
         log.error("snapshot_unusable", reason=why, kept_at=str(unusable))
+        self.offset = 0
         shutil.rmtree(unusable, ignore_errors=True)
         for folder in (self._folder, self._folder.with_name(self._folder.name + ".old")):
             if folder.exists():
@@ -86,7 +90,8 @@ class Snapshots:
         if self._writing is None or not self._writing.done():
             return None
         writing, self._writing = self._writing, None
-        return writing.result()
+        self.offset = writing.result()
+        return self.offset
 
     def wait(self) -> int | None:
         """Wait for the one under way; returns as `finished` does."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from alerts.post import HttpChannel
+from detectors.panel import DetectorStatus
 from ingest.journal import Entry, JournalReader, forget
 from service.attempts import Attempts
 from service.courier import Post
@@ -27,6 +28,7 @@ from service.step import OutOfStepError, StepReport, StepSettings, Understood
 from storage.database import database_url
 from storage.desk import Desk
 from storage.events import EventStore
+from storage.prune import prune
 from storage.store import Store
 from storage.upkeep import compact, retain, sweep
 from tocsin.errors import CorruptionError, FullError, StorageError
@@ -98,7 +100,7 @@ class Worker:
         self._is_sound = False  # what is in memory is what the database's offset says
         self._single_until = 0  # entries before this one are processed one by one: one of them is poison
         self._failures = 0
-        self._saved = 0  # offset of the newest snapshot
+        self._models: dict[str, tuple[DetectorStatus, ...]] = {}  # what the snapshot under way knows
         self._saved_at = time.monotonic()
 
     def run(self, stopping: threading.Event) -> None:
@@ -217,9 +219,9 @@ class Worker:
         self._pipeline.put_aside(entry, reason)
         self._parts.attempts.survived()
         # At once: a replay must not meet it again, it may be of the kind that ends the process.
-        self._parts.snapshots.wait()
-        self._parts.snapshots.begin(self._pipeline.state(), self._pipeline.offset)
-        self._saved_to(self._parts.snapshots.wait())
+        self._saved(self._parts.snapshots.wait())
+        self._begin_snapshot()
+        self._saved(self._parts.snapshots.wait())
 
     def _pause_s(self, failures: int) -> float:
         return min(self._settings.retry_s * 2.0 ** min(failures - 1, 20), self._settings.retry_s_max)
@@ -227,35 +229,42 @@ class Worker:
     def _care_for_snapshots(self) -> None:
         snapshots, settings = self._parts.snapshots, self._settings
         try:
-            self._saved_to(snapshots.finished())
-            behind = self._pipeline.offset - self._saved
+            self._saved(snapshots.finished())
+            behind = self._pipeline.offset - snapshots.offset
             due = time.monotonic() - self._saved_at >= settings.snapshot_s or behind >= settings.snapshot_entries_max
             if behind and due and self._is_sound and not snapshots.is_writing:
-                self._saved_at = time.monotonic()
-                snapshots.begin(self._pipeline.state(), self._pipeline.offset)
+                self._begin_snapshot()
         except (OSError, StorageError) as error:  # the next one may work; the journal is kept until one does
             log.warning("snapshot_failed", error=str(error))
-
-    def _saved_to(self, offset: int | None) -> None:
-        """Forget what no replay goes back to."""
-        if offset is None:
-            return
-        self._saved = offset
-        with self._parts.store.begin() as transaction:
-            transaction.forget_steps(offset)
-        forget(self._parts.journal, offset)
-        self._parts.passing("forgotten")
-        log.debug("snapshot_saved", offset=offset)
 
     def _last_snapshot(self) -> None:
         snapshots = self._parts.snapshots
         try:
-            self._saved_to(snapshots.wait())
-            if self._is_sound and self._pipeline.offset > self._saved:
-                snapshots.begin(self._pipeline.state(), self._pipeline.offset)
-                self._saved_to(snapshots.wait())
+            self._saved(snapshots.wait())
+            if self._is_sound and self._pipeline.offset > snapshots.offset:
+                self._begin_snapshot()
+                self._saved(snapshots.wait())
         except (OSError, StorageError) as error:  # the restart replays more, nothing is lost
             log.warning("snapshot_failed", error=str(error))
+
+    def _begin_snapshot(self) -> None:
+        self._saved_at = time.monotonic()
+        self._models = self._pipeline.statuses
+        self._parts.snapshots.begin(self._pipeline.state(), self._pipeline.offset)
+
+    def _saved(self, offset: int | None) -> None:
+        """Note a snapshot that is on the disk, and forget what no replay goes back to."""
+        if offset is None:
+            return
+        at = self._parts.clock()
+        with self._parts.store.begin() as transaction:
+            transaction.forget_steps(offset)
+            for tenant, statuses in self._models.items():
+                for status in statuses:
+                    transaction.put_model(tenant, status, journal_offset=offset, at=at)
+        forget(self._parts.journal, offset)
+        self._parts.passing("forgotten")
+        log.debug("snapshot_saved", offset=offset)
 
 
 def run_worker(
@@ -320,17 +329,22 @@ def run_worker(
         worker = Worker(settings.worker, parts)
         house_store = Store(url, settings.store)
         stack.callback(house_store.close)
-        schedule = settings.worker.schedule
-        jobs = (
-            Job(name="compaction", every_s=schedule.compaction_s, run=lambda: compact(house_store, events, _now())),
-            Job(name="retention", every_s=schedule.retention_s, run=lambda: retain(house_store, events, _now())),
-        )
+        stack.enter_context(scheduled(*_housekeeping(settings, house_store, events)))
         # The signs of life have a thread of their own: merging a day's files may take longer than people wait for one.
+        schedule = settings.worker.schedule
         beat = Job(name="beat", every_s=schedule.beat_s, run=lambda: worker.beat(outbox_store.desk, schedule.stuck_s))
-        stack.enter_context(scheduled(*jobs))
         stack.enter_context(scheduled(beat))
         stack.enter_context(post.running(settings.worker.settle_s))
         worker.run(stopping)
+
+
+def _housekeeping(settings: Settings, store: Store, events: EventStore) -> tuple[Job, ...]:
+    schedule = settings.worker.schedule
+    return (
+        Job(name="compaction", every_s=schedule.compaction_s, run=lambda: compact(store, events, _now())),
+        Job(name="retention", every_s=schedule.retention_s, run=lambda: retain(store, events, _now())),
+        Job(name="prune", every_s=schedule.prune_s, run=lambda: prune(store.database, settings.store, _now())),
+    )
 
 
 def _now() -> datetime:
