@@ -15,7 +15,6 @@ _LOWER = frozenset({"ip", "host", "domain", "email", "hash", "uuid"})
 
 _RANK = {kind: rank for rank, kind in enumerate(RANKED_KINDS)}
 _OCTET_OVER = r"(?:^|\.)(?:25[6-9]|2[6-9][0-9]|[3-9][0-9][0-9])(?:\.|$)"
-_PORT = r"^(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
 _UNSET = ("4294967295", "-1")  # how Linux audit writes "no user" and "no session"
 
 # Most values are what they seem; these need no closer look (values.py), which would say the same.
@@ -43,7 +42,7 @@ def entity(kind: str, value: str) -> str | None:
     """`kind:value`, or None when the value cannot be of the kind."""
     if kind == "ip" and re.search(_OCTET_OVER, value):
         return None
-    if kind == "port" and not re.match(_PORT, value):
+    if kind == "port" and (value.startswith("0") or not 1 <= int(value) <= 65535):
         return None
     if (kind in {"user", "session"} and value in _UNSET) or (kind == "pid" and value == "0"):
         return None
@@ -52,19 +51,17 @@ def entity(kind: str, value: str) -> str | None:
 
 def written(kind: pl.Expr, value: pl.Expr) -> pl.Expr:
     """As `entity`, for columns: null where the value cannot be of the kind."""
-    plausible = (
-        pl.when(kind == "ip")
-        .then(~value.str.contains(_OCTET_OVER))
-        .when(kind == "port")
-        .then(value.str.contains(_PORT))
-        .when(kind.is_in(["user", "session"]))
-        .then(~value.is_in(_UNSET))
-        .when(kind == "pid")
-        .then(value != "0")
-        .otherwise(statement=True)
+    # Searching and lowering are dear, and null costs nothing
+    address = pl.when(kind == "ip").then(value)
+    lowered = pl.when(kind.is_in(sorted(_LOWER))).then(value).str.to_lowercase()
+    impossible = (
+        address.str.contains(_OCTET_OVER).fill_null(value=False)
+        | ((kind == "port") & ~value.cast(pl.UInt32, strict=False).is_between(1, 65535).fill_null(value=False))
+        | ((kind == "port") & value.str.starts_with("0"))
+        | (kind.is_in(["user", "session"]) & value.is_in(_UNSET))
+        | ((kind == "pid") & (value == "0"))
     )
-    text = pl.when(kind.is_in(sorted(_LOWER))).then(value.str.to_lowercase()).otherwise(value)
-    return pl.when(plausible).then(pl.concat_str(kind, pl.lit(":"), text))
+    return pl.when(~impossible).then(pl.concat_str(kind, pl.lit(":"), pl.coalesce(lowered, value)))
 
 
 def as_lists(found: pl.DataFrame, rows: int, entities_max: int) -> pl.Series:
@@ -75,14 +72,13 @@ def as_lists(found: pl.DataFrame, rows: int, entities_max: int) -> pl.Series:
         rows: how many lists.
         entities_max: of one row.
     """
-    counts = found.group_by("row").len()
-    if (counts["len"] > entities_max).any():
-        found = _most_telling(found.unique(), entities_max)
-    lists = (
-        found.sort("row", maintain_order=True)
-        .group_by("row", maintain_order=True)
-        .agg(pl.col("entity").unique().sort().alias("entities"))
-    )
+    found = found.sort("row", "entity")
+    is_same = (pl.col("row") == pl.col("row").shift(1)) & (pl.col("entity") == pl.col("entity").shift(1))
+    found = found.filter(~is_same.fill_null(value=False))
+    lists = found.group_by("row", maintain_order=True).agg(pl.col("entity").alias("entities"))
+    if (lists["entities"].list.len() > entities_max).any():
+        lists = _most_telling(found, entities_max).group_by("row", maintain_order=True).agg("entity")
+        lists = lists.rename({"entity": "entities"})
     empty = pl.lit([], dtype=pl.List(pl.String))
     return (
         pl.DataFrame({"row": pl.int_range(rows, dtype=pl.UInt32, eager=True)})
@@ -97,4 +93,5 @@ def _most_telling(found: pl.DataFrame, entities_max: int) -> pl.DataFrame:
         pl.col("entity").str.extract("^([^:]*)").replace_strict(_RANK, default=len(RANKED_KINDS), return_dtype=pl.UInt8)
     )
     ordered = found.with_columns(rank.alias("rank")).sort("row", "rank", "entity")
-    return ordered.filter(pl.int_range(pl.len()).over("row") < entities_max).select("row", "entity")
+    kept = ordered.filter(pl.int_range(pl.len()).over("row") < entities_max)
+    return kept.select("row", "entity").sort("row", "entity")
