@@ -21,7 +21,7 @@ from ingest.parse import Parser, ParseSettings, Template
 from service.event_time import Clocks
 from service.keep import Shelf, keep
 from service.recent import RecentLines
-from service.step import Asked, BatchKey, Portion, StepReport, StepSettings, Understood
+from service.step import Asked, BatchKey, Portion, StepReport, StepSettings, UnansweredError, Understood
 from storage.transaction import Transaction
 from tocsin.errors import CorruptionError, StateError, StorageError, TocsinError
 from tocsin.finding import Finding
@@ -82,12 +82,18 @@ class Pipeline:
         """Do the first half of a step: memory changes, the disk does not.
 
         Should it raise, memory is somewhere between two states: restore it before going on.
+
+        Raises:
+            UnansweredError: the database is away; this alone leaves memory as it was.
         """
         assert entries, "a step has entries"
         assert entries[0].offset >= self.offset, "steps go forward; entries that the journal lost are passed over"
         taken = self._decoded(entries)
         self._shelf.passing("read")
-        asked = self._ask([batch for _, batch in taken])
+        try:
+            asked = self._ask([batch for _, batch in taken])
+        except StorageError as error:
+            raise UnansweredError(str(error)) from error
         self._shelf.passing("asked")
         fresh = _first_times(taken, asked.seen)
         understood = Understood(

@@ -52,6 +52,10 @@ class OutOfStepError(StorageError):
     """Another worker has processed what this one was about to."""
 
 
+class UnansweredError(StorageError):
+    """The database did not answer before the step changed anything; the same step may be begun again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What the database knew before the step."""

@@ -24,7 +24,7 @@ from service.pipeline import Pipeline, PipelineSettings
 from service.recovery import recovered
 from service.schedule import Job, ScheduleSettings, scheduled
 from service.snapshot import Snapshots
-from service.step import OutOfStepError, StepReport, StepSettings, Understood
+from service.step import OutOfStepError, StepReport, StepSettings, UnansweredError, Understood
 from storage.database import database_url
 from storage.desk import Desk
 from storage.events import EventStore
@@ -141,6 +141,12 @@ class Worker:
             self._failures = 0
         except OutOfStepError:
             raise
+        except UnansweredError as error:
+            self._failures += 1
+            self._is_sound = True
+            self._parts.attempts.survived()  # the step is not to blame
+            log.warning("database_away", error=str(error), failures=self._failures)
+            stopping.wait(self._pause_s(self._failures))
         except Exception:  # the loop outlives whatever one step raises: it logs, counts and goes on
             self._failures += 1
             log.exception("step_failed", first=entries[0].offset, entries=len(entries), failures=self._failures)
