@@ -132,6 +132,7 @@ class _Board:
             first=incident_id(finding.tenant, finding.finding_id),
             incident=None,
             opened_at=finding.start_at,
+            opening_ends_at=finding.end_at,
             last_at=finding.end_at,
         )
         first = Join(finding_id=finding.finding_id, why=Why.FIRST, what="", weight=1.0)
@@ -166,6 +167,7 @@ def _standing(incident: Incident) -> Cluster:
         first=incident.incident_id,
         incident=incident,
         opened_at=incident.opened_at,
+        opening_ends_at=incident.opened_at,
         last_at=incident.last_at,
         entities=dict(incident.entities),
         trace_ids=dict.fromkeys(incident.trace_ids),
@@ -249,8 +251,12 @@ def _peak(incident: Incident) -> int:
 
 
 def _main_entity(finding: Finding, weights: Mapping[str, float]) -> str | None:
-    named = [entity for entity in finding.entities if weights.get(entity, 0.0) > 0.0]
-    return min(named, key=lambda entity: (-weights[entity], entity), default=None)
+    """The rarest entity; of equally rare ones that which the summary names, so that a title does not name two."""
+
+    def rank(entity: str) -> tuple[float, bool, str]:
+        return (-round(weights[entity], 1), entity.partition(":")[2] not in finding.summary, entity)
+
+    return min((entity for entity in finding.entities if weights.get(entity, 0.0) > 0.0), key=rank, default=None)
 
 
 def _is_notable(before: Incident, after: Incident) -> bool:

@@ -8,7 +8,7 @@ A story (`Cluster`) is an incident being put together. Every rule compares one f
 | entity | the rarity of the shared entities sums to `weight_min` | while the incident would be open |
 | repeat | the same detector saw the same subject before (stream, entities, templates) | `window_s` after the latest |
 | template | they show the same kind of line | `window_s` after the latest |
-| stream | they come from one stream | `burst_s` around the *opening*, so that a busy stream does not chain |
+| stream | they come from one stream | `burst_s` around the *opening* finding, so that a busy stream does not chain |
 
 The last two are weak. They do not join strangers: see `_strangers`. Nothing joins an incident older than `age_max_s`.
 """
@@ -58,6 +58,7 @@ class Cluster:
     first: str  # incident id
     incident: Incident | None
     opened_at: datetime
+    opening_ends_at: datetime  # of the finding that opened it; a count over five minutes opens for five minutes
     last_at: datetime
     entities: dict[str, float] = field(default_factory=dict)
     trace_ids: dict[str, None] = field(default_factory=dict)  # an ordered set
@@ -124,8 +125,7 @@ def _weak(finding: Finding, weights: Mapping[str, float], cluster: Cluster, poli
     ]
     if templates and not (strangers and about_entities):
         return joined(Why.TEMPLATE, min(templates))
-    from_opening_s = abs((finding.start_at - cluster.opened_at).total_seconds())
-    if finding.stream in cluster.streams and from_opening_s <= policy.burst_s and not strangers:
+    if finding.stream in cluster.streams and _from_opening_s(finding, cluster) <= policy.burst_s and not strangers:
         return joined(Why.STREAM, finding.stream)
     return None
 
@@ -133,6 +133,13 @@ def _weak(finding: Finding, weights: Mapping[str, float], cluster: Cluster, poli
 def _gap_s(finding: Finding, cluster: Cluster) -> float:
     """Seconds between the finding and the story; 0 when they overlap. A finding may be late, so it looks both ways."""
     after = (finding.start_at - cluster.last_at).total_seconds()
+    before = (cluster.opened_at - finding.end_at).total_seconds()
+    return max(0.0, after, before)
+
+
+def _from_opening_s(finding: Finding, cluster: Cluster) -> float:
+    """Seconds between the finding and the one that opened the story; 0 when they overlap."""
+    after = (finding.start_at - cluster.opening_ends_at).total_seconds()
     before = (cluster.opened_at - finding.end_at).total_seconds()
     return max(0.0, after, before)
 

@@ -203,6 +203,19 @@ def test_a_busy_stream_does_not_chain_into_one_incident() -> None:
     assert max(len(group) for group in groups(sorted_in(*findings))) == 3  # 60 s around an opening
 
 
+@pytest.mark.parametrize("volume_comes", ["together", "later"])
+def test_what_is_counted_over_minutes_joins_what_happened_within_them(volume_comes: str) -> None:
+    line = a_finding("line", 114, stream="syslog", entities=("process:network",))
+    count = a_finding("count", 0, stream="syslog", detector="volume", entities=("process:kernel",))
+    count = replace(count, end_at=T0 + timedelta(seconds=300))
+    if volume_comes == "together":
+        assert groups(sorted_in(line, count)) == {frozenset({"line", "count"})}
+    else:
+        (change,) = sorted_in(count, standing=(an_incident(line),), now_s=300)
+        assert change.kind == "updated"
+        assert change.joins[0].why == Why.STREAM
+
+
 def test_a_chain_of_shared_entities_ends_with_the_age_of_the_incident() -> None:
     findings = [a_finding(f"f{n:03}", 1200 * n, entities=("user:eve",)) for n in range(80)]  # 26 hours 20 minutes
     sizes = sorted(len(group) for group in groups(sorted_in(*findings)))
@@ -318,6 +331,12 @@ def test_the_title_says_what_the_strongest_finding_found_and_how_much_more() -> 
         a_finding("c", 2, entities=entities, severity=50),
     )
     assert change.incident.title == "New pair user root from 10.0.0.9 in sshd, and 2 more"
+
+
+def test_of_equally_rare_entities_the_title_names_the_one_the_summary_names() -> None:
+    finding = a_finding("a", summary="23 lines of ip 203.0.113.9", entities=("domain:a.example", "ip:203.0.113.9"))
+    (change,) = sorted_in(finding)
+    assert change.incident.title == "23 lines of ip 203.0.113.9"
 
 
 def test_the_title_keeps_its_lead_until_something_stronger_comes() -> None:
