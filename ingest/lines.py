@@ -18,6 +18,7 @@ class Split:
 
     positions: Sequence[int]  # place of each in the body, from 0, empty lines counted
     texts: list[str]  # without line ends
+    openers: int  # brackets and braces that open in the whole body
     rejected: tuple[Rejected, ...]  # those that are too long
 
 
@@ -41,6 +42,7 @@ def split(text: str, limits: Limits) -> Split:
         TooLargeError: there are more than `lines_max`.
     """
     check_lines(text, limits)
+    openers = count_openers(text)
     texts = text.split("\n")
     if "\r" in text:
         texts = [line.removesuffix("\r") for line in texts]
@@ -52,15 +54,21 @@ def split(text: str, limits: Limits) -> Split:
     size_max = limits.line_bytes_max
     long = {at for at, line in enumerate(texts) if 4 * len(line) > size_max and len(line.encode()) > size_max}
     if not long:
-        return Split(positions=positions, texts=texts, rejected=())
+        return Split(positions=positions, texts=texts, openers=openers, rejected=())
     short = [at for at in range(len(texts)) if at not in long]
     return Split(
         positions=[positions[at] for at in short],
         texts=[texts[at] for at in short],
+        openers=openers,
         rejected=tuple(
             reject(positions[at], texts[at], f"longer than {size_max} bytes", limits) for at in sorted(long)
         ),
     )
+
+
+def count_openers(text: str) -> int:
+    """How often JSON in `text` could go one level deeper."""
+    return text.count("{") + text.count("[")
 
 
 def check_lines(text: str, limits: Limits) -> None:

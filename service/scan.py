@@ -40,7 +40,7 @@ class ScanOptions:
     format: Format = "auto"  # by the beginning of each file
     train_fraction: float = 0.5  # of the lines, in time order; a half is what users have when they know nothing
     budget_per_day: float = 10.0  # incidents a day of the file's own time; a file shorter than a day gets a day's
-    windows_max: int = 400  # of time, in which the detectors are given the watched part
+    windows_max: int = 120  # of time, in which the detectors are given the watched part
     window_records: int = 50  # but no more windows than hold so many records on average: each costs some 10 ms
     window_s_min: float = 60.0  # but none is shorter than this
     limits: Limits = field(default_factory=Limits)

@@ -23,8 +23,7 @@ from detectors.novelty.explain import explain
 from detectors.novelty.memory import Memory, own_group, pair_group
 from detectors.novelty.news import NOTHING, firsts, news_of, readable
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.things import Pairs, Singles, in_order, things
-from detectors.table import Rows
+from detectors.novelty.things import Things, at_rows, in_order, things
 from tocsin.finding import Reason
 from tocsin.state import State
 
@@ -41,6 +40,8 @@ class NoveltyDetector:
     def __init__(self, settings: NoveltySettings | None = None) -> None:
         self._settings = settings or NoveltySettings()
         self._memory = Memory(self._settings)
+        # The latest scored batch, taken apart: `fit` of the same batch need not do it again.
+        self._taken: tuple[pl.DataFrame, pl.DataFrame, Things] | None = None
 
     @property
     def evicted(self) -> int:
@@ -49,8 +50,12 @@ class NoveltyDetector:
 
     def fit(self, history: pl.DataFrame) -> None:
         """Learn from RECORDS in addition to what is known."""
-        for chunk in self._chunks(in_order(history)):
-            self._learn(chunk)
+        if self._taken is not None and self._taken[0] is history and len(history) <= self._chunk_size():
+            self._learn(*self._taken[1:])
+        else:
+            for chunk in self._chunks(in_order(history)):
+                self._learn(chunk, things(chunk, self._settings))
+        self._taken = None
 
     def score(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Return SCORES, one row a record, in time order.
@@ -60,7 +65,9 @@ class NoveltyDetector:
         if batch.is_empty():
             return empty_scores()
         records = in_order(batch)
-        news = news_of(records, things(records, self._settings), self._memory, self._settings)
+        taken = things(records, self._settings)
+        self._taken = (batch, records, taken)
+        news = news_of(records, taken, self._memory, self._settings)
         rows = records.select(
             pl.int_range(pl.len(), dtype=pl.Int64).alias("record"),
             "stream",
@@ -96,47 +103,59 @@ class NoveltyDetector:
     def _chunks(self, records: pl.DataFrame) -> Iterator[pl.DataFrame]:
         begin = 0
         while begin < len(records):
-            size = int(np.clip(self._memory.records // 4, _CHUNK_MIN, self._settings.chunk_records))
+            size = self._chunk_size()
             yield records.slice(begin, size)
             begin += size
 
-    def _learn(self, records: pl.DataFrame) -> None:
+    def _chunk_size(self) -> int:
+        return int(np.clip(self._memory.records // 4, _CHUNK_MIN, self._settings.chunk_records))
+
+    def _learn(self, records: pl.DataFrame, taken: Things) -> None:
         memory = self._memory
-        times = records["time"].to_physical().to_numpy()
-        memory.tick(times)
-        singles, pairs = things(records, self._settings)
-        known = memory.is_known(singles.key)
-        first = firsts(singles.key, known)
-        self._observe(singles, pairs, known, first, times)
-        zeros = np.zeros(len(singles), np.uint64)
-        memory.learn_keys(singles.key, singles.group, (zeros, zeros), times[singles.record])
-        ends = (singles.key[pairs.left], singles.key[pairs.right])
-        memory.learn_keys(pairs.key, pair_group(singles, pairs), ends, times[singles.record[pairs.left]])
-        new = np.flatnonzero(first)
+        singles, pairs, tally = taken.singles, taken.pairs, taken.of_singles
+        memory.tick(taken.times)
+        key = singles.key[tally.row]
+        first = firsts(key, memory.is_known(key))
+        self._observe_singles(taken, first)
+        self._observe_pairs(taken)
+        zeros = np.zeros(len(tally), np.uint64)
+        memory.learn_keys(key, singles.group[tally.row], (zeros, zeros), tally)
+        met = at_rows(pairs, taken.of_pairs.row)
+        ends = (singles.key[met.left], singles.key[met.right])
+        memory.learn_keys(met.key, pair_group(singles, met), ends, taken.of_pairs)
+        new = tally.row[first]
         memory.learn_texts(singles.key[new], readable(records, singles, new, self._settings.text_chars_max))
         memory.records += len(records)
         memory.prune()
 
-    def _observe(
-        self,
-        singles: Singles,
-        pairs: Pairs,
-        known: NDArray[np.bool_],
-        first: NDArray[np.bool_],
-        times: Rows,
-    ) -> None:
-        """Learn how often things are new. A pair says something only where both its ends were known before."""
-        memory = self._memory
-        meeting = known[pairs.left] & known[pairs.right]
-        met = Pairs(left=pairs.left[meeting], right=pairs.right[meeting], key=pairs.key[meeting])
-        new = firsts(met.key, memory.is_known(met.key))
-        at = times[singles.record[met.left]]
+    def _observe_singles(self, taken: Things, first: NDArray[np.bool_]) -> None:
+        """Learn how often things are new in their group, and in the lines of each template."""
+        singles, tally = taken.singles, taken.of_singles
+        group = singles.group[tally.row]
+        others = singles.facet[tally.row] > 0
+        # A thing of several templates in one minute counts for that of its first line.
+        here = combine(singles.key[singles.record[tally.row[others]]], group[others])
+        self._memory.rates.observe(
+            np.concatenate([group, here]),
+            np.concatenate([tally.minute, tally.minute[others]]),
+            np.concatenate([tally.count, tally.count[others]]),
+            np.concatenate([first, first[others]]).astype(np.int64),
+            self._memory.now,
+        )
+
+    def _observe_pairs(self, taken: Things) -> None:
+        """Learn how often things meet for the first time; it says something only where both were known before."""
+        memory, singles, tally = self._memory, taken.singles, taken.of_pairs
+        all_pairs = at_rows(taken.pairs, tally.row)
+        both = memory.is_known(singles.key[all_pairs.left]) & memory.is_known(singles.key[all_pairs.right])
+        met = at_rows(all_pairs, np.flatnonzero(both))
+        new = firsts(met.key, memory.is_known(met.key)).astype(np.int64)
         pools = [memory.pools(singles, met, left=left) for left in (True, False)]
         own = [own_group(singles, met, left=left) for left in (True, False)]
-        # What the lines of each template bring, beside what the stream brings.
-        others = np.flatnonzero(singles.facet > 0)
-        record = singles.record[others]
-        here = combine(singles.key[record], singles.group[others])
-        groups = np.concatenate([singles.group, here, pair_group(singles, met), *own, *pools])
-        moments = np.concatenate([times[singles.record], times[record], *[at] * 5])
-        memory.rates.observe(groups, moments, np.concatenate([first, first[others], *[new] * 5]), memory.now)
+        memory.rates.observe(
+            np.concatenate([pair_group(singles, met), *own, *pools]),
+            np.tile(tally.minute[both], 5),
+            np.tile(tally.count[both], 5),
+            np.tile(new, 5),
+            memory.now,
+        )

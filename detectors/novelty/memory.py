@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectors.hashing import Hashes, combine
 from detectors.novelty.rates import Floats, Rates
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.things import FACETS, Pairs, Singles
+from detectors.novelty.things import FACETS, MINUTE_NS, Pairs, Singles, Tally
 from detectors.table import Rows, Table, newest
 from tocsin.errors import StateError
 from tocsin.state import State
@@ -36,15 +36,10 @@ class Memory:
 
     def is_known(self, keys: Hashes) -> NDArray[np.bool_]:
         """Was each key seen within the age limit?"""
-        distinct = pl.Series(keys).unique().to_numpy()
-        rows = self.known.find(distinct)
+        rows = self.known.find(keys)
         if len(self.known) == 0:
             return np.zeros(len(keys), np.bool_)
-        fresh = (rows >= 0) & (self.known["at"][rows] >= self._age_limit())
-        if fresh.all():
-            return np.ones(len(keys), np.bool_)
-        missing = pl.Series(distinct[~fresh])
-        return ~pl.Series(keys).is_in(missing.implode()).to_numpy()
+        return np.asarray((rows >= 0) & (self.known["at"][rows] >= self._age_limit()), np.bool_)
 
     def tick(self, times: Rows) -> None:
         """Move the clock to the newest of `times`, sorted.
@@ -57,23 +52,29 @@ class Memory:
         low, high = np.quantile(times, (0.1, 0.9), method="lower")
         self.now = max(self.now, min(int(times[-1]), self.now + _DAY_NS + int(high - low)))
 
-    def learn_keys(self, keys: Hashes, groups: Hashes, ends: tuple[Hashes, Hashes], times: Rows) -> None:
-        """Make keys known, one row an occurrence."""
+    def learn_keys(self, keys: Hashes, groups: Hashes, ends: tuple[Hashes, Hashes], tally: Tally) -> None:
+        """Make keys known, one row a row of the tally."""
         if len(keys) == 0:
             return
-        frame = pl.DataFrame({"key": keys, "group": groups, "left": ends[0], "right": ends[1], "time": times})
+        at = tally.minute * MINUTE_NS
+        frame = pl.DataFrame(
+            {"key": keys, "group": groups, "left": ends[0], "right": ends[1], "count": tally.count, "first": at}
+        )
         distinct = frame.group_by("key").agg(
-            pl.col("group", "left", "right").first(), pl.len().alias("count"), pl.col("time").max()
+            pl.col("group", "left", "right").first(),
+            pl.col("count").sum(),
+            pl.col("first").min(),
+            pl.col("first").max().alias("at"),
         )
         key = distinct["key"].to_numpy()
-        at = np.minimum(distinct["time"].to_numpy(), self.now)
+        first, at = (np.minimum(distinct[name].to_numpy(), self.now) for name in ("first", "at"))
         count = distinct["count"].to_numpy().astype(np.float64)
         rows = self.known.find(key)
         old = rows >= 0
         self.known["count"][rows[old]] += count[old]
         self.known["at"][rows[old]] = np.maximum(self.known["at"][rows[old]], at[old])
         new = {name: distinct[name].to_numpy()[~old] for name in ("group", "left", "right")}
-        self.known.add(key[~old], new | {"count": count[~old], "first": at[~old], "at": at[~old]})
+        self.known.add(key[~old], new | {"count": count[~old], "first": first[~old], "at": at[~old]})
 
     def learn_texts(self, keys: Hashes, texts: pl.Series) -> None:
         """Keep the readable text of new keys, for explanations."""

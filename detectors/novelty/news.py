@@ -17,7 +17,7 @@ from detectors.hashing import Hashes
 from detectors.novelty.memory import Memory, own_group
 from detectors.novelty.rates import Floats
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.things import FACETS, Pairs, Singles
+from detectors.novelty.things import FACETS, Pairs, Singles, Things, at_rows
 from detectors.table import Rows
 from detectors.words import messages, one_line
 
@@ -52,6 +52,8 @@ def firsts(keys: Hashes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def readable(records: pl.DataFrame, singles: Singles, rows: Rows, chars_max: int) -> pl.Series:
     """Texts of some singles for a person: the head of the line for a template, else the thing itself."""
+    if len(rows) == 0:
+        return pl.Series("text", [], dtype=pl.String)
     line = np.flatnonzero(singles.facet[rows] == FACETS.index("template"))
     text = one_line(singles.text.gather(rows), chars_max)
     if len(line):
@@ -65,9 +67,7 @@ def _divided(text: pl.Series) -> pl.Series:
     return text.str.replace_all(_BETWEEN_ENDS, " - ", literal=True)
 
 
-def news_of(
-    records: pl.DataFrame, taken: tuple[Singles, Pairs], memory: Memory, settings: NoveltySettings
-) -> pl.DataFrame:
+def news_of(records: pl.DataFrame, taken: Things, memory: Memory, settings: NoveltySettings) -> pl.DataFrame:
     """The records that bring something new: `record` (row), `unit` (text), `score`.
 
     Args:
@@ -76,14 +76,15 @@ def news_of(
         memory: what is known before them.
         settings: of the detector.
     """
-    singles, pairs = taken
-    known = memory.is_known(singles.key)
+    row = taken.of_singles.row
+    key = taken.singles.key[row]
+    new = row[firsts(key, memory.is_known(key))]
     news = pl.concat(
         [
-            _new_singles(records, singles, firsts(singles.key, known), memory, settings),
-            _new_pairs(records, singles, _meeting(pairs, known, memory), memory, settings),
+            _new_singles(records, taken.singles, new, memory, settings),
+            _new_pairs(records, taken.singles, _meeting(taken, memory), memory, settings),
         ]
-    ).filter(pl.col("surprise") >= settings.surprise_min)
+    )
     # The strongest decides; each further one adds half of what is left up to the bonus.
     bonus = settings.bonus_max * (1.0 - 0.5 ** (pl.len() - 1.0))
     return (
@@ -118,24 +119,23 @@ def _tag(text: str) -> Tag:
 _PAIR_TAGS: tuple[Tag, ...] = ("pair", "entity in line")
 
 
-def _meeting(pairs: Pairs, known: NDArray[np.bool_], memory: Memory) -> Pairs:
+def _meeting(taken: Things, memory: Memory) -> Pairs:
     """The pairs that are new although both their ends are known; each once."""
-    both = known[pairs.left] & known[pairs.right]
-    left, right, key = pairs.left[both], pairs.right[both], pairs.key[both]
-    new = firsts(key, memory.is_known(key))
-    return Pairs(left=left[new], right=right[new], key=key[new])
+    pairs, key = at_rows(taken.pairs, taken.of_pairs.row), taken.singles.key
+    pairs = at_rows(pairs, np.flatnonzero(firsts(pairs.key, memory.is_known(pairs.key))))
+    return at_rows(pairs, np.flatnonzero(memory.is_known(key[pairs.left]) & memory.is_known(key[pairs.right])))
 
 
 def _new_singles(
-    records: pl.DataFrame, singles: Singles, new: NDArray[np.bool_], memory: Memory, settings: NoveltySettings
+    records: pl.DataFrame, singles: Singles, rows: Rows, memory: Memory, settings: NoveltySettings
 ) -> pl.DataFrame:
-    rows = np.flatnonzero(new)
     rows = rows[np.argsort(singles.record[rows], kind="stable")]
     # The templates of all records come first in Singles, so a record's number is the row of its template.
     surprise = memory.single_chance(singles, rows, singles.key[singles.record[rows]], _earlier(singles.group[rows]))
+    rows, surprise = rows[surprise >= settings.surprise_min], surprise[surprise >= settings.surprise_min]
     severity = records["severity_number"].to_numpy()[singles.record[rows]]
     bonus = settings.error_bonus * ((severity >= _ERROR).astype(np.float64) + (severity >= _FATAL))
-    lines = (singles.facet[rows] == FACETS.index("template")) & (surprise >= settings.surprise_min)
+    lines = singles.facet[rows] == FACETS.index("template")
     heads = readable(records, singles, rows, settings.text_chars_max)
     tags = pl.Series(np.array([f"new {tag}: " for tag in _TAGS])[singles.facet[rows]], dtype=pl.String)
     return _frame(singles.record[rows], surprise + bonus * lines, tags + heads)
@@ -146,15 +146,14 @@ def _new_pairs(
 ) -> pl.DataFrame:
     ranks = [_earlier(own_group(singles, pairs, left=left)) for left in (True, False)]
     surprise = memory.pair_chance(singles, pairs) - np.log10(1.0 + np.sqrt(np.maximum(*ranks)))
-    left, right = (readable(records, singles, rows, settings.text_chars_max) for rows in (pairs.left, pairs.right))
-    in_line = singles.facet[pairs.left] == FACETS.index("template")
-    tags = pl.Series(np.where(in_line, "new entity in line: ", "new pair: "), dtype=pl.String)
+    told = surprise >= settings.surprise_min
+    left, right = pairs.left[told], pairs.right[told]
+    in_line = singles.facet[left] == FACETS.index("template")
     # The head of a line may be long and contain anything: it comes last.
-    first, second = (
-        pl.select(pl.when(pl.lit(pl.Series(in_line))).then(one).otherwise(other)).to_series()
-        for one, other in ((right, left), (left, right))
-    )
-    return _frame(singles.record[pairs.left], surprise, tags + first + _BETWEEN_ENDS + second)
+    first, second = np.where(in_line, right, left), np.where(in_line, left, right)
+    one, other = (readable(records, singles, rows, settings.text_chars_max) for rows in (first, second))
+    tags = pl.Series(np.where(in_line, "new entity in line: ", "new pair: "), dtype=pl.String)
+    return _frame(singles.record[left], surprise[told], tags + one + _BETWEEN_ENDS + other)
 
 
 def _frame(record: Rows, surprise: Floats, text: pl.Series) -> pl.DataFrame:

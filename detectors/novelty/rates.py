@@ -18,11 +18,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from detectors.hashing import Hashes
+from detectors.novelty.things import MINUTE_NS
 from detectors.table import Rows, Table
 
 Floats = NDArray[np.float64]
-
-MINUTE_NS = 60_000_000_000
 
 
 class Rates:
@@ -35,7 +34,7 @@ class Rates:
                 "seen": np.float64,  # decayed sum of sqrt(observations of a minute)
                 "news": np.float64,  # the same of novelties, with linear weights
                 "at": np.int64,  # of the last observation
-                "news_at": np.int64,  # of the last novelty
+                "news_at": np.int64,  # minute of the last novelty
                 "minute": np.int64,  # the last minute observed, still open
                 "minute_seen": np.float64,
                 "minute_news": np.float64,
@@ -55,36 +54,32 @@ class Rates:
         seen, news = self.counts(groups, now)
         return np.minimum((news + 1.0) / (seen / 2.0 + 1.0), 1.0)
 
-    def observe(self, groups: Hashes, times: Rows, news: NDArray[np.bool_], now: int) -> None:
-        """Learn one observation a row.
+    def observe(self, groups: Hashes, minutes: Rows, counts: Rows, news: Rows, now: int) -> None:
+        """Learn observations of one minute, one group a row; a group may have several rows of a minute.
 
         Args:
-            groups: of the observation.
-            times: of the observation.
-            news: it was the first of its kind.
-            now: the clock of ageing.
+            groups: of the observations.
+            minutes: since 1970.
+            counts: how many observations.
+            news: how many of them were the first of their kind.
+            now: the clock of ageing, ns.
         """
         if len(groups) == 0:
             return
-        minutes = (
-            pl.DataFrame({"group": groups, "minute": times // MINUTE_NS, "time": times, "new": news})
-            .group_by("group", "minute")
-            .agg(pl.len().alias("seen"), pl.col("new").sum().alias("news"), pl.col("time").filter(pl.col("new")).max())
-            .sort("group", "minute")
-        )
-        group = minutes["group"].to_numpy()
+        rows = pl.DataFrame({"group": groups, "minute": minutes, "seen": counts, "news": news})
+        by_minute = rows.group_by("group", "minute").agg(pl.col("seen", "news").sum()).sort("group", "minute")
+        group = by_minute["group"].to_numpy()
         firsts = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
         distinct = group[firsts]
         self._admit(distinct, now)
-        rows = self.table.find(distinct)
-        row_of = np.repeat(rows, np.diff(np.append(firsts, len(group))))
-        seen, new = self._increments(minutes, row_of)
-        total_seen, total_new = np.add.reduceat(seen, firsts), np.add.reduceat(new, firsts)
-        self._grow(rows, total_seen, total_new, now)
-        heard = minutes["time"].fill_null(0).to_numpy()
+        rows_of = self.table.find(distinct)
+        seen, new = self._increments(by_minute, np.repeat(rows_of, np.diff(np.append(firsts, len(group)))))
+        self._grow(rows_of, np.add.reduceat(seen, firsts), np.add.reduceat(new, firsts), now)
+        minute = by_minute["minute"].to_numpy()
+        heard = np.where(by_minute["news"].to_numpy() > 0, minute * MINUTE_NS, 0)
         table = self.table
-        table["news_at"][rows] = np.maximum(table["news_at"][rows], np.maximum.reduceat(heard, firsts))
-        self._remember_minute(minutes, rows, np.append(firsts[1:], len(group)) - 1)
+        table["news_at"][rows_of] = np.maximum(table["news_at"][rows_of], np.maximum.reduceat(heard, firsts))
+        self._remember_minute(by_minute, rows_of, np.append(firsts[1:], len(group)) - 1)
 
     def forget(self, groups_max: int) -> int:
         """Keep the groups observed last; return how many were dropped."""

@@ -14,13 +14,14 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from detectors.hashing import Hashes, combine, hash_distinct, hash_text
+from detectors.hashing import Hashes, combine, hash64, hash_distinct, hash_text
 from detectors.novelty.settings import NoveltySettings
 from detectors.table import Rows
 from tocsin.record import UNPARSED
 
 Facet = Literal["template", "entity", "field"]
 FACETS: tuple[Facet, ...] = ("template", "entity", "field")
+MINUTE_NS = 60_000_000_000
 
 _FACET_HASH: dict[str, np.uint64] = {facet: hash_text(f"facet {facet}") for facet in FACETS}
 # Flat view of a JSON object: the key nearest to a short scalar names the field. Numbers with a point or more than four
@@ -57,13 +58,36 @@ class Pairs:
         return len(self.left)
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Distinct keys minute by minute: a busy minute brings the same few things over and over."""
+
+    row: Rows  # the first of the key in the minute, in Singles or Pairs; ascending
+    count: Rows  # how often it came in the minute
+    minute: Rows
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Things:
+    """A batch of records, taken apart."""
+
+    singles: Singles
+    pairs: Pairs
+    times: Rows  # ns of each record
+    of_singles: Tally
+    of_pairs: Tally
+
+
 def in_order(records: pl.DataFrame) -> pl.DataFrame:
     """Records by time; equal times by id, so that the order in which they arrived does not matter."""
     return records.sort("time", "event_id")
 
 
-def things(records: pl.DataFrame, settings: NoveltySettings) -> tuple[Singles, Pairs]:
-    """Take records apart."""
+def things(records: pl.DataFrame, settings: NoveltySettings) -> Things:
+    """Take records apart, which are in order."""
     streams = hash_distinct(records["stream"])
     templates = _templates(records, streams)
     entities = _entities(records, streams, settings)
@@ -76,7 +100,27 @@ def things(records: pl.DataFrame, settings: NoveltySettings) -> tuple[Singles, P
         key=np.concatenate([part["key"].to_numpy() for part in parts]),
         text=pl.concat([part["text"] for part in parts]),
     )
-    return singles, _pairs(singles, len(records), len(entities))
+    pairs = _pairs(singles, len(records), len(entities))
+    times = records["time"].to_physical().to_numpy()
+    return Things(
+        singles=singles,
+        pairs=pairs,
+        times=times,
+        of_singles=_tally(singles.key, times[singles.record]),
+        of_pairs=_tally(pairs.key, times[singles.record[pairs.left]]),
+    )
+
+
+def _tally(keys: Hashes, times: Rows) -> Tally:
+    frame = pl.DataFrame({"key": keys, "minute": times // MINUTE_NS}).with_row_index("row")
+    distinct = frame.group_by("key", "minute").agg(pl.col("row").first(), pl.len()).sort("row")
+    row, count, minute = (distinct[name].to_numpy().astype(np.int64) for name in ("row", "len", "minute"))
+    return Tally(row=row, count=count, minute=minute)
+
+
+def at_rows(pairs: Pairs, rows: Rows) -> Pairs:
+    """Some of the pairs."""
+    return Pairs(left=pairs.left[rows], right=pairs.right[rows], key=pairs.key[rows])
 
 
 def group_of(stream: str, facet: Facet, name: str = "") -> np.uint64:
@@ -107,13 +151,20 @@ def _entities(records: pl.DataFrame, streams: Hashes, settings: NoveltySettings)
         .explode("text")
         .drop_nulls("text")
     )
-    distinct = rows.select("text").unique().with_columns(pl.col("text").str.extract("^([^:]*)").alias("kind"))
+    distinct = rows.select(pl.col("text").unique()).with_columns(pl.col("text").str.extract("^([^:]*)").alias("kind"))
     distinct = distinct.filter(pl.col("kind").is_in(settings.identifying_kinds))
+    distinct = distinct.with_columns(
+        pl.Series("kind_hash", hash64(distinct["kind"])), pl.Series("text_hash", hash64(distinct["text"]))
+    )
     rows = rows.join(distinct, on="text", how="inner", maintain_order="left")
-    rows = rows.filter(pl.int_range(pl.len()).over("record") < settings.entities_per_record_max)
     record = rows["record"].to_numpy()
-    group = combine(combine(streams[record], _FACET_HASH["entity"]), hash_distinct(rows["kind"]))
-    return _frame(record, group, rows["text"])
+    places = np.arange(len(record)) - np.searchsorted(record, record)
+    kept = places < settings.entities_per_record_max
+    record, kind, text = record[kept], rows["kind_hash"].to_numpy()[kept], rows["text_hash"].to_numpy()[kept]
+    group = combine(combine(streams[record], _FACET_HASH["entity"]), kind)
+    return pl.DataFrame(
+        {"record": record, "group": group, "key": combine(group, text), "text": rows["text"].filter(pl.Series(kept))}
+    )
 
 
 def _fields(records: pl.DataFrame, streams: Hashes, settings: NoveltySettings) -> pl.DataFrame:

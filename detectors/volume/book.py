@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from detectors.hashing import Hashes, hash_distinct
+from detectors.hashing import Hashes, hash64
 from detectors.table import Rows, Table
 from detectors.volume.counts import (
     COUNTS,
@@ -53,7 +53,7 @@ def arrivals_of(records: pl.DataFrame) -> Arrivals:
     time = pl.col("time").to_physical()
     rows = records.group_by(pl.col("stream").alias("name")).agg(time.min().alias("oldest"), time.max().alias("newest"))
     rows = rows.sort("name")
-    rows = rows.with_columns(pl.Series("stream", hash_distinct(rows["name"])))
+    rows = rows.with_columns(pl.Series("stream", hash64(rows["name"])))
     return Arrivals(rows, records["time"].to_physical().to_numpy())
 
 

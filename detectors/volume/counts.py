@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from detectors.hashing import Hashes, combine, hash_distinct, hash_text
+from detectors.hashing import Hashes, combine, hash64, hash_text
 from detectors.table import Rows
 from detectors.volume.settings import VolumeSettings
 from detectors.words import one_line
@@ -134,15 +134,15 @@ def distinct_of(newcomers: Hashes) -> Hashes:
 
 
 def _keyed(part: pl.DataFrame, facet: int) -> pl.DataFrame:
-    stream = hash_distinct(part["stream_name"])
+    stream = hash64(part["stream_name"])
     if facet in {TOTAL, ERRORS}:
         key = combine(stream, _FACET_HASH[facet])
         group = np.zeros(len(part), np.uint64)
         part = part.with_columns(pl.lit("").alias("name"), pl.lit("").alias("text"))
     else:
-        kind = hash_distinct(part["kind"]) if facet == ENTITY else np.zeros(len(part), np.uint64)
+        kind = hash64(part["kind"]) if facet == ENTITY else np.zeros(len(part), np.uint64)
         group = newcomers_of(stream, facet, kind)
-        key = combine(group, hash_distinct(part["name"]))
+        key = combine(group, hash64(part["name"]))
     return part.select(
         pl.Series("stream", stream),
         "interval",
