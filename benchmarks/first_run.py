@@ -276,7 +276,9 @@ def openstack(folder: Path) -> Iterator[str]:
     named: dict[str, set[str]] = {}
     for row in evidence:
         named.setdefault(row["incident_id"], set()).update(
-            found for found in re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", row["body"]) if found in labels
+            found
+            for found in re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", row["body"])
+            if found in labels
         )
     with_instance = {incident: instances for incident, instances in named.items() if instances}
     right = sum(any(labels[name] for name in instances) for instances in with_instance.values())

@@ -36,6 +36,13 @@ def build(name: str, options: Mapping[str, object]) -> Detector:
     return cast("Detector", detector_class(_settings(name, detector_class.Settings, options)))
 
 
+def settings_class(name: str) -> type:
+    """The dataclass of a detector's settings."""
+    module, _, class_name = DETECTORS[name].partition(":")
+    settings: type = getattr(import_module(module), class_name).Settings
+    return settings
+
+
 def _settings(name: str, settings_class: type, options: Mapping[str, object]) -> object:
     known = {field.name for field in fields(settings_class)}
     if unknown := sorted(set(options) - known):

@@ -63,7 +63,7 @@ def shop() -> Records:
 def burst() -> Records:
     """Many lines at once: by a stranger unless said otherwise."""
 
-    def build(  # noqa: PLR0913 -- each test varies another one
+    def build(
         lines: int = 2_000,
         *,
         after: timedelta = timedelta(0),
