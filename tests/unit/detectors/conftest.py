@@ -1,4 +1,4 @@
-"""Records of a small shop, as many as a test wants: users on their own addresses, a dozen kinds of lines, three streams."""
+"""Records of a small shop, as many as a test wants: users on their own addresses, a dozen kinds of lines, thr."""
 
 from __future__ import annotations
 
