@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from service.cli import app
 
 from detectors.registry import DETECTORS, settings_class
 from service.build import openapi
+from service.cli import app
 from service.settings import Settings
 from storage.views import VIEWS
 
