@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +34,16 @@ class Attempts:
         last = self._last
         again = last is not None and last.first == first and (last.entries == 1) == (entries == 1)
         self._last = Attempt(first=first, entries=entries, count=last.count + 1 if again and last else 1)
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_bytes(orjson.dumps([first, entries, self._last.count]))
+        with suppress(OSError):  # a full disk is no reason not to try
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_bytes(orjson.dumps([first, entries, self._last.count]))
         return self._last
 
     def survived(self) -> None:
         """Note that the step was computed."""
         self._last = None
-        self._file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
 
 
 def _read(file: Path) -> Attempt | None:

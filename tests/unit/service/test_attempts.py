@@ -35,3 +35,11 @@ def test_a_step_that_was_survived_counts_no_more(file: Path) -> None:
 def test_half_a_file_begins_the_count_again(file: Path) -> None:
     file.write_bytes(b"[7, 5")
     assert Attempts(file).begin(7, 5).count == 1
+
+
+def test_where_nothing_can_be_written_it_counts_within_the_process(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    attempts = Attempts(tmp_path / "state" / "attempts.json")
+    assert [attempts.begin(7, 5).count for _ in range(2)] == [1, 2]
+    attempts.survived()
+    assert attempts.begin(7, 5).count == 1
