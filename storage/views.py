@@ -124,7 +124,7 @@ VIEWS: dict[str, dict[str, str]] = {
 
 #: `events` is a view of DuckDB alone: it is made of Parquet files, not of a table.
 EVENTS: dict[str, str] = {
-    "event_id": "32 hex digits; the same when the batch is sent again with its identity.",
+    "event_id": "32 hex digits: the same when the batch is sent again with its identity.",
     "tenant": _TENANT,
     "stream": "Where the line was sent.",
     "time": "Event time.",

@@ -18,7 +18,7 @@ def test_every_column_is_explained_in_a_sentence() -> None:
     for view, columns in {**VIEWS, "events": EVENTS}.items():
         for column, sentence in columns.items():
             assert sentence.endswith("."), f"{view}.{column}"
-            assert sentence[0].isupper() or sentence[0] in "`0", f"{view}.{column}"
+            assert sentence[0].isupper() or sentence[0] in "`0123", f"{view}.{column}"
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
