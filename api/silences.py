@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from alerts.silence import Matcher, Silence
-from api import schemas
+from api import quiet_schemas
 from api.auth import Caller, Needs, Scope
 from api.parameters import Id
 from api.problems import ProblemError
@@ -18,17 +18,17 @@ router = APIRouter(tags=["silences"])
 
 
 @router.get("/v1/silences", summary="List silences")
-def list_silences(request: Request, caller: Annotated[Caller, Depends(Needs(Scope.READ))]) -> schemas.Silences:
+def list_silences(request: Request, caller: Annotated[Caller, Depends(Needs(Scope.READ))]) -> quiet_schemas.Silences:
     """List the silences that are not over."""
     parts = parts_of(request)
     rows = parts.store.reads.silences(caller.tenant, parts.services.clock())
-    return schemas.Silences(silences=[schemas.Silence.model_validate(row) for row in rows])
+    return quiet_schemas.Silences(silences=[quiet_schemas.Silence.model_validate(row) for row in rows])
 
 
 @router.post("/v1/silences", summary="Silence", status_code=201)
 def add_silence(
-    request: Request, caller: Annotated[Caller, Depends(Needs(Scope.ADMIN))], asked: schemas.SilenceAsked
-) -> schemas.Silence:
+    request: Request, caller: Annotated[Caller, Depends(Needs(Scope.ADMIN))], asked: quiet_schemas.SilenceAsked
+) -> quiet_schemas.Silence:
     """Silence what matches until `ends_at`: its findings are kept but raise nothing."""
     parts = parts_of(request)
     silence = Silence(
@@ -41,7 +41,7 @@ def add_silence(
         reason=asked.reason,
     )
     parts.store.desk.add_silence(silence)
-    return schemas.Silence(
+    return quiet_schemas.Silence(
         silence_id=silence.silence_id,
         matcher=asked.matcher,
         value=asked.value,

@@ -188,13 +188,12 @@ def _take(rows: list[Row], fields: Fields) -> list[Any]:
         if place == 0 and len(path) == 1:
             key = path[0]
             found = [read(row[key]) for row in rows]
-            for row, value in zip(rows, found, strict=True):
-                if value is not None:
-                    del row[key]
+            for row in (row for row, value in zip(rows, found, strict=True) if value is not None):
+                del row[key]
         else:
-            for at, row in enumerate(rows):
-                if found[at] is None:
-                    found[at] = _take_one(row, path, read)
+            missing = [at for at, value in enumerate(found) if value is None]
+            for at in missing:
+                found[at] = _take_one(rows[at], path, read)
         if None not in found:
             break
     return found

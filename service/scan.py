@@ -100,7 +100,8 @@ class ScanResult:
         try:
             self.scores.write_csv(path, float_precision=_DECIMALS)
         except OSError as error:
-            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+            reason = error.strerror or str(error).partition(" (os error")[0]
+            raise InputError(f"{path}: cannot be written: {reason}") from error
 
 
 def scan(

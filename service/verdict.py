@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 
 from service.receiver import Received
@@ -57,11 +58,10 @@ def verdict(messages: Iterable[Received], truth: Sequence[Planted], labels: Mapp
     for message in messages:
         incident = message.body["data"]["incident"]
         titles[incident["id"]] = incident["title"]
-        for finding in message.body["data"]["findings"]:
-            for planted in truth:
-                if is_about(finding, planted, labels):
-                    true.add(incident["id"])
-                    result.hits[planted.kind] = _hit(result.hits.get(planted.kind), message, finding)
+        for finding, planted in product(message.body["data"]["findings"], truth):
+            if is_about(finding, planted, labels):
+                true.add(incident["id"])
+                result.hits[planted.kind] = _hit(result.hits.get(planted.kind), message, finding)
     result.true_alarms = len(true)
     result.false_alarms = {name: title for name, title in titles.items() if name not in true}
     return result

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,10 @@ def refused(data: Path, *arguments: str, port: int = 0) -> str:
     return lines[0]
 
 
+def has_lines(running: Any, wanted: int) -> bool:
+    return bool(running.count() == wanted)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
@@ -117,7 +122,7 @@ def test_lines_that_were_taken_are_seen_by_sql_within_two_seconds_and_a_signal_e
             answer = running.post("".join(f"user u{n} logged in from 10.0.0.{n}\n" for n in range(50)))
             begun = time.monotonic()
             assert answer.json()["accepted"] == 50
-            wait_for(lambda wanted=50 * turn: running.count() == wanted)
+            wait_for(partial(has_lines, running, 50 * turn))
             waits.append(time.monotonic() - begun)
         assert min(waits) < 2.0
         assert "OPEN: no key exists" in running.said()

@@ -139,14 +139,15 @@ def test_nesting_is_shallow() -> None:
 def depth(body: list[ast.stmt]) -> int:
     deepest = 0
     for statement in body:
-        if isinstance(statement, ast.For | ast.AsyncFor | ast.While | ast.If | ast.With | ast.AsyncWith | ast.Try):
+        if isinstance(statement, ast.With | ast.AsyncWith | ast.Try):  # neither a branch nor a loop
+            parts = [statement.body, *(handler.body for handler in getattr(statement, "handlers", []))]
+            parts += [getattr(statement, name, []) for name in ("orelse", "finalbody")]
+            deepest = max(deepest, *map(depth, parts))
+        elif isinstance(statement, ast.For | ast.AsyncFor | ast.While | ast.If):
             # `elif` is an `if` in the `else` of another: as deep as it looks, not deeper.
             otherwise: list[ast.stmt] = getattr(statement, "orelse", [])
             chained = isinstance(statement, ast.If) and len(otherwise) == 1
             inner = [*statement.body, *([] if chained else otherwise)]
-            for handler in getattr(statement, "handlers", []):
-                inner += handler.body
-            inner += getattr(statement, "finalbody", [])
             deepest = max(deepest, 1 + depth(inner), depth(otherwise) if chained else 0)
     return deepest
 

@@ -144,7 +144,7 @@ def test_a_detector_that_knows_nothing_scores_everything_the_same(name: str, sho
 def test_every_unit_can_be_explained(name: str, shop: Records, burst: Records) -> None:
     detector = taught(name, shop())
     scores = pl.concat([detector.score(pl.concat([shop(300, 1.0, after=END, seed=3), burst(after=END)]).sort("time"))])
-    assert scores["score"].max() > 0
+    assert (scores["score"] > 0).any()
     for unit in scores.sort("score", descending=True).head(200).iter_rows(named=True):
         reasons = detector.explain(unit)
         assert reasons
@@ -204,11 +204,8 @@ def test_a_gross_anomaly_ranks_first(name: str, shop: Records, burst: Records) -
     scores = detector.score(pl.concat([normal, strange]).sort("time")).sort("score", descending=True)
     events = set(strange["event_id"])
     assert events & set(scores["event_ids"][0].to_list())
-    assert (
-        scores["score"][0]
-        > 1.5
-        * scores.filter(~pl.col("event_ids").list.eval(pl.element().is_in(list(events))).list.any())["score"].max()
-    )
+    normal = scores.filter(~pl.col("event_ids").list.eval(pl.element().is_in(list(events))).list.any())
+    assert (scores["score"][0] > 1.5 * normal["score"]).all()
 
 
 @every_detector
