@@ -149,13 +149,15 @@ def agreement(detectors: Iterable[str], streams: Iterable[str]) -> int:
     return min(AGREEMENT_MAX, AGREEMENT * max(0, witnesses))
 
 
+_ID_CHARS = 8  # of an id in a title: enough to tell two apart, as version control does
 _MORE = re.compile(r", and \d+ more$")
 _ID = re.compile(r"\b(?:inc_)?[0-9a-fA-F]{16,}\b|\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
 
 
 def headline(finding: Finding, main_entity: str | None) -> str:
     """What the strongest finding says, in words, with the main entity when the summary does not name it."""
-    words = _ID.sub("…", neutralised(finding.summary, 4 * TITLE_CHARS_MAX)).strip().rstrip(".")
+    summary = neutralised(finding.summary, 4 * TITLE_CHARS_MAX)
+    words = _ID.sub(lambda found: f"{found[0][:_ID_CHARS]}…", summary).strip().rstrip(".")
     kind, _, value = (main_entity or "").partition(":")
     value = neutralised(value, 40)
     if value and value not in words and not _ID.search(value):

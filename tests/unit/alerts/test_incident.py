@@ -118,11 +118,11 @@ def test_the_main_entity_is_added_only_when_the_summary_does_not_name_it() -> No
     assert headline(a_finding("Spike of errors on web1"), "host:web1") == "Spike of errors on web1"
 
 
-def test_titles_hold_no_ids_and_nothing_hidden() -> None:
+def test_titles_shorten_ids_and_hold_nothing_hidden() -> None:
     summary = (
         "Request \x1b[31m4bf92f3577b34da6a3ce929d0e0e4736\x1b[0m of 123e4567-e89b-12d3-a456-426614174000 \u202efailed"
     )
-    assert headline(a_finding(summary), None) == "Request … of … \ufffdfailed"
+    assert headline(a_finding(summary), None) == "Request 4bf92f35… of 123e4567… \ufffdfailed"
 
 
 @pytest.mark.parametrize("count", [1, 2, 10_000_000])
