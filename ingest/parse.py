@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 
 from ingest.batch import Batch
@@ -196,7 +197,7 @@ def _stacked(batches: Sequence[tuple[Batch, int]]) -> pl.DataFrame:
 
 def _split(records: pl.DataFrame, batch: pl.Series, count: int) -> list[pl.DataFrame]:
     """Records of each batch; they lie in the order of their batches."""
-    ends = batch.search_sorted(range(1, count + 1), side="left").to_list()
+    ends = np.searchsorted(batch.to_numpy(), np.arange(1, count + 1)).tolist()
     return [records[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
