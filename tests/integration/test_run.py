@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ class Running:
         answer = self.client.post("/v1/sql", json={"query": f"SELECT count(*) FROM events WHERE stream = '{stream}'"})
         assert answer.status_code == 200, answer.text
         return int(answer.json()["rows"][0][0])
+
+    def has(self, events: int) -> bool:
+        return self.count() == events
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
