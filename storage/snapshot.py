@@ -58,12 +58,12 @@ def _write(connection: Connection, tenant: str, name: str, folder: Path, rows_ma
         if taken > rows_max:
             raise QueryError(f"{name}: more than {rows_max:,} rows, which is the most a query can look at")
         file = folder / f"{name}-{len(files)}.parquet"
-        _frame([tuple(row) for row in rows], schema, name).write_parquet(file, compression="lz4", statistics=True)
+        _frame(rows, schema, name).write_parquet(file, compression="lz4", statistics=True)
         files.append(file)
     return files
 
 
-def _frame(rows: Sequence[tuple[Any, ...]], schema: Mapping[str, pl.DataType], name: str) -> pl.DataFrame:
+def _frame(rows: Sequence[Sequence[Any]], schema: Mapping[str, pl.DataType], name: str) -> pl.DataFrame:
     """Rows as the database gave them, which is texts for times and lists in SQLite, as the columns of the view."""
     columns = list(zip(*rows, strict=True))
     series = []
@@ -72,14 +72,19 @@ def _frame(rows: Sequence[tuple[Any, ...]], schema: Mapping[str, pl.DataType], n
             texts = pl.Series(column, values, dtype=pl.String)
             series.append(texts.str.to_datetime("%Y-%m-%dT%H:%M:%S%.6fZ", time_unit="us", time_zone="UTC"))
         elif isinstance(kind, pl.List):
-            lists = [orjson.loads(value) if isinstance(value, str) else value for value in values]
-            series.append(pl.Series(column, lists, dtype=kind))
+            series.append(_lists(column, values, kind))
         elif (name, column) == ("evidence", "payload"):
             texts_of = [value if isinstance(value, str) else orjson.dumps(value).decode() for value in values]
             series.append(pl.Series(column, texts_of, dtype=pl.String))
         else:
             series.append(pl.Series(column, values, dtype=kind))
     return pl.DataFrame(series)
+
+
+def _lists(column: str, values: Sequence[Any], kind: pl.List) -> pl.Series:
+    if all(isinstance(value, str) for value in values):
+        return pl.Series(column, values, dtype=pl.String).str.json_decode(kind)
+    return pl.Series(column, values, dtype=kind)
 
 
 def _polars_types(name: str) -> dict[str, pl.DataType]:
