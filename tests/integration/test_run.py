@@ -58,9 +58,6 @@ class Running:
         assert answer.status_code == 200, answer.text
         return int(answer.json()["rows"][0][0])
 
-    def has(self, events: int) -> bool:
-        return self.count() == events
-
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_S_MAX)
