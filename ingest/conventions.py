@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -128,37 +129,23 @@ def to_lines(rows: Sequence[Row], positions: Sequence[int], asked: Asked) -> Rea
 
 
 def _roles(shape: Path, asked: Asked) -> _Roles:
-    names = {key.lower(): key for key in reversed(shape)}
+    found: dict[str, list[tuple[int, Path, Reader]]] = {role: [] for role in _NAMES}
+    for key in shape:
+        for role, rank, nested, read in _KNOWN.get(key.lower(), ()):
+            found[role].append((rank, (key, *nested), read))
+    fields = {
+        role: tuple((path, read) for _, path, read in sorted(ranked, key=itemgetter(0)))
+        for role, ranked in found.items()
+    }
+    if asked.message_field:
+        fields["message"] = tuple((path, _message) for path in _named(asked.message_field, shape))
     return _Roles(
-        message=(
-            _fields(_named(asked.message_field, shape), _message)
-            if asked.message_field
-            else tuple(
-                (path, _text if name in _MESSAGE_IF_TEXT else _message)
-                for name in MESSAGE_NAMES
-                for path in _paths((name,), names)
-            )
-        ),
-        times=_named(asked.time_field, shape) if asked.time_field else _paths(TIME_NAMES, names),
-        severity=tuple((path, read) for name, read in SEVERITY_NAMES.items() for path in _paths((name,), names)),
-        trace=_fields(_paths(TRACE_NAMES, names), _id),
-        span=_fields(_paths(SPAN_NAMES, names), _id),
+        message=fields["message"],
+        times=_named(asked.time_field, shape) if asked.time_field else tuple(path for path, _ in fields["time"]),
+        severity=fields["severity"],
+        trace=fields["trace"],
+        span=fields["span"],
     )
-
-
-def _fields(paths: Sequence[Path], read: Reader) -> Fields:
-    return tuple((path, read) for path in paths)
-
-
-def _paths(candidates: Sequence[str], names: Mapping[str, str]) -> tuple[Path, ...]:
-    paths: list[Path] = []
-    for candidate in candidates:
-        group, _, name = candidate.partition(".")
-        if candidate in names:
-            paths.append((names[candidate],))
-        elif name and group in names:
-            paths.append((names[group], name))
-    return tuple(paths)
 
 
 def _named(name: str, shape: Path) -> tuple[Path, ...]:
@@ -219,9 +206,13 @@ def _times(columns: _Columns) -> pl.Series:
     """Times, each from the first of its fields that is one; a field leaves its row only then."""
     time = nothing(len(columns.rows))
     for turn in range(max(map(len, columns.times), default=0)):
-        unread = [at for at in time.is_null().arg_true() if len(columns.times[at]) > turn]
+        nulls = range(len(time)) if turn == 0 else time.is_null().arg_true()
+        unread = [at for at in nulls if len(columns.times[at]) > turn]
         names = [columns.times[at][turn] for at in unread]
-        holders = [_holder(columns.rows[at], path) for at, path in zip(unread, names, strict=True)]
+        holders = [
+            columns.rows[at] if len(path) == 1 else _holder(columns.rows[at], path)
+            for at, path in zip(unread, names, strict=True)
+        ]
         found = read_times([holder.get(path[-1]) for holder, path in zip(holders, names, strict=True)])
         for holder, path, is_time in zip(holders, names, found.is_not_null(), strict=True):
             if is_time:
@@ -272,7 +263,7 @@ def _text(value: object) -> str | None:
 
 def _message(value: object) -> str | None:
     if isinstance(value, str):
-        return _clean(value) or None
+        return value if value and "\0" not in value else _clean(value) or None
     return None if value is None else _json(value)
 
 
@@ -280,3 +271,27 @@ def _id(value: object) -> str | None:
     if isinstance(value, str):
         return _clean(value) if 0 < len(value) <= _ID_LENGTH_MAX else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+_NAMES: Mapping[str, Mapping[str, Reader]] = {
+    "message": {name: _text if name in _MESSAGE_IF_TEXT else _message for name in MESSAGE_NAMES},
+    "time": dict.fromkeys(TIME_NAMES, _text),  # the reader is not asked: times are read a column at once
+    "severity": SEVERITY_NAMES,
+    "trace": dict.fromkeys(TRACE_NAMES, _id),
+    "span": dict.fromkeys(SPAN_NAMES, _id),
+}
+
+
+def _known() -> dict[str, list[tuple[str, int, Path, Reader]]]:
+    """Key in lower case -> role, rank in it, further names inside the key's object, reader."""
+    known: dict[str, list[tuple[str, int, Path, Reader]]] = {}
+    for role, names in _NAMES.items():
+        for rank, (name, read) in enumerate(names.items()):
+            known.setdefault(name, []).append((role, rank, (), read))
+            group, dot, nested = name.partition(".")
+            if dot:
+                known.setdefault(group, []).append((role, rank, (nested,), read))
+    return known
+
+
+_KNOWN = _known()  # one look-up a key, because a body may bring a million shapes

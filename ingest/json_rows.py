@@ -11,7 +11,7 @@ import msgspec
 from ingest.batch import Rejected
 from ingest.conventions import Row
 from ingest.limits import Limits
-from ingest.lines import Split, reject
+from ingest.lines import Split, count_openers, reject
 from tocsin.errors import InputError, TooLargeError
 
 _KEY_BYTES = 5  # the shortest key and value there is: `"":1,`
@@ -39,7 +39,9 @@ def rows_of_ndjson(split: Split, limits: Limits) -> Rows:
     except (msgspec.DecodeError, RecursionError):
         decoded = [_value_or_why(text) for text in texts]
     why = _refused(decoded)
-    why |= _over_limits(texts, decoded, limits)
+    # With fewer than this, each object has its own brace and none can be too deep.
+    if split.openers >= len(texts) - len(why) + limits.json_depth_max or _any_long(texts, limits):
+        why |= _over_limits(texts, decoded, limits)
     if not why:
         return Rows(rows=decoded, positions=split.positions, texts=texts, rejected=split.rejected)  # type: ignore[arg-type]  # all are objects
     kept = [at for at in range(len(texts)) if at not in why]
@@ -66,7 +68,7 @@ def rows_of_json(text: str, limits: Limits) -> Rows:
     if len(items) > limits.lines_max:
         raise TooLargeError(f"body: more than {limits.lines_max} elements; send it in parts")
     why = _refused(items)
-    if len(text) > min(_KEY_BYTES * limits.fields_max, limits.line_bytes_max) or _openers(text) > limits.json_depth_max:
+    if count_openers(text) > limits.json_depth_max or _any_long([text], limits):
         # Written out again, because an element has no text of its own that could be measured.
         texts = [_json(item) for item in items]
         why |= _over_limits(texts, items, limits)
@@ -119,14 +121,16 @@ def _json(value: object) -> str:
     return _encoder.encode(value).decode()
 
 
-def _openers(text: str) -> int:
-    return text.count("{") + text.count("[")
+def _any_long(texts: Sequence[str], limits: Limits) -> bool:
+    return max(map(len, texts), default=0) > min(_KEY_BYTES * limits.fields_max, limits.line_bytes_max)
 
 
 def _over_limits(texts: Sequence[str], values: Sequence[object], limits: Limits) -> dict[int, str]:
     """Events nested too deep or with too many keys; only those whose text allows it are walked through."""
     keys_bytes = _KEY_BYTES * limits.fields_max
-    suspects = [at for at, text in enumerate(texts) if len(text) > keys_bytes or _openers(text) > limits.json_depth_max]
+    suspects = [
+        at for at, text in enumerate(texts) if len(text) > keys_bytes or count_openers(text) > limits.json_depth_max
+    ]
     reasons = {at: _over(value, limits) for at in suspects if isinstance(value := values[at], dict)}
     return {at: why for at, why in reasons.items() if why is not None}
 

@@ -28,6 +28,8 @@ _PYTHON = {10: 5, 20: 9, 30: 13, 40: 17, 50: 21}
 
 def of_level(value: object) -> int | None:
     """Severity of a level: a word, syslog's 0 to 7 (GELF, journald), or tens (pino, bunyan)."""
+    if isinstance(value, str) and value in _EXACT:
+        return _EXACT[value]
     return _of(value, lambda number: SYSLOG[number] if 0 <= number <= 7 else _TENS.get(number))
 
 
@@ -43,8 +45,6 @@ def of_number(value: object) -> int | None:
 
 def _of(value: object, read: Callable[[int], int | None]) -> int | None:
     if isinstance(value, str):
-        if value in _EXACT:
-            return _EXACT[value]
         word = value.strip().lower()
         if word.isascii() and word.isdigit() and len(word) <= 3:
             return read(int(word))

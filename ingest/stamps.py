@@ -17,6 +17,7 @@ _SECOND = 1_000_000_000
 #: Numbers below the first count seconds (up to the year 5138), below the second milliseconds (from 1973 on), ...
 _UNITS = ((10**11, _SECOND), (10**14, _SECOND // 10**3), (10**17, _SECOND // 10**6))
 _NS_MAX = 9_223_372_036_854_775_807  # the year 2262
+_YEARS = (1678, 2261)  # what fits whole into nanoseconds
 # [0-9], not \d: digits of other scripts are no time, and the regex is twice as fast.
 _ZONE = r"[ ]?(?<zone>Z|z|UTC|GMT|[+-][0-9][0-9](?::?[0-9][0-9])?)"
 _CLOCK = r"(?<clock>[0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,](?<fraction>[0-9]{1,9})[0-9]*)?"
@@ -28,8 +29,8 @@ class Stamp:
     """One way to write a time.
 
     Attributes:
-        pattern: Rust regex with the groups `date` and `clock`, and maybe `fraction` and `zone`.
-        form: strptime form of date and clock written one after the other.
+        pattern: Rust regex with the groups `date` and `clock`, and maybe `year`, `fraction` and `zone`.
+        form: strptime form of date, clock and year written one after the other.
     """
 
     pattern: str
@@ -47,8 +48,8 @@ STAMPS = (
     Stamp(rf"^\[?(?<date>[0-9]{{2}}/[A-Z][a-z]{{2}}/[0-9]{{4}}):{_CLOCK}(?:{_ZONE})?\]?$", "%d/%b/%Y%H:%M:%S"),
     Stamp(
         r"^[A-Z][a-z]{2} (?<date>[A-Z][a-z]{2} [ 0-9]?[0-9] )"
-        r"(?<clock>[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})? (?:UTC |GMT )?[0-9]{4})$",
-        "%b %e %H:%M:%S%.f %Y",
+        r"(?<clock>[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.(?<fraction>[0-9]{1,9}))?(?: (?<zone>UTC|GMT))?(?<year> [0-9]{4})$",
+        "%b %e %H:%M:%S %Y",
     ),
     Stamp(
         r"^(?<date>[0-9]{8})[Tt]?(?<clock>[0-9]{6})(?:[.,](?<fraction>[0-9]{1,9}))?(?<zone>Z|[+-][0-9]{4})?$",
@@ -167,6 +168,8 @@ def _quickly(values: Sequence[Any]) -> pl.Series | None:
         moments = msgspec.convert(values, list[datetime])
     except msgspec.ValidationError:
         return None
+    if not all(_YEARS[0] <= moment.year <= _YEARS[1] for moment in moments):
+        return None
     seconds = [(moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() for moment in moments]
     return pl.Series("time", np.rint(np.array(seconds) * 1e6).astype(np.int64) * 1000).cast(TIME)
 
@@ -180,7 +183,7 @@ def _offset_s(text: str) -> int:
 
 def _times_of_stamp(text: pl.Series, stamp: Stamp) -> pl.Series:
     parts = text.str.extract_groups(stamp.pattern).struct.unnest()
-    moment = parts.select(pl.concat_str("date", "clock")).to_series()
+    moment = parts.select(pl.concat_str("date", "clock", *(["year"] if "year" in parts.columns else []))).to_series()
     if moment.null_count() == len(moment):
         return nothing(len(text))
     fraction = parts["fraction"] if "fraction" in parts.columns else None

@@ -202,16 +202,13 @@ class Pipeline:
         """Parse and watch; one portion for each tenant that has new events or whose time has passed."""
         frames: defaultdict[str, list[pl.DataFrame]] = defaultdict(list)
         before = {tenant: self._clocks.now(tenant) for tenant in per_day}
-        ticked: datetime | None = None
-        for offset, batch in taken:
-            if not batch.tenant:
-                ticked = batch.observed_time
-            elif batch.lines.height:
-                records = self._parser.parse(batch, offset)
-                frames[batch.tenant].append(records)
-                self._clocks.seen(batch.tenant, _newest(records), batch.observed_time)
-        if ticked is not None:
-            self._clocks.ticked(ticked)
+        arrived = [(batch, offset) for offset, batch in taken if batch.tenant and batch.lines.height]
+        for (batch, _), records in zip(arrived, self._parser.parse_all(arrived), strict=True):
+            frames[batch.tenant].append(records)
+            self._clocks.seen(batch.tenant, _newest(records), batch.observed_time)
+        ticks = [batch.observed_time for _, batch in taken if not batch.tenant]
+        if ticks:
+            self._clocks.ticked(ticks[-1])
         templates: defaultdict[str, list[Template]] = defaultdict(list)
         for template in self._parser.new_templates():
             templates[template.tenant].append(template)

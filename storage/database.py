@@ -29,6 +29,8 @@ class StoreSettings:
     event_ids_max: int = 200  # kept of a finding; a burst may consist of a million lines
     reasons_max: int = 50  # kept of a finding
     entities_max: int = 200_000  # of a tenant, the latest seen; 200 bytes each
+    templates_max: int = 100_000  # of a tenant, the latest seen; the parser forgets old ones and makes new ones
+    streams_max: int = 10_000  # of a tenant, the latest seen; a sender chooses their names
     dead_letters_max: int = 10_000  # of a tenant, the latest; up to 64 KiB each
     lines_max: int = 200_000  # raw lines kept for findings of a tenant, the latest
     line_chars_max: int = 65_536  # of a raw line kept for findings

@@ -232,12 +232,13 @@ class OutboxTable:
         row = connection.execute(select(table.c.webhook_id).where(table.c.delivery_id == delivery_id)).one_or_none()
         if row is None:
             return None
-        mine = update(table).where(table.c.delivery_id == delivery_id, table.c.status != "sent")
-        connection.execute(mine.values(**values, attempts=table.c.attempts + 1, attempted_at=at, took_ms=ms))
+        # The webhook first, as everybody does: PostgreSQL ends one of two that wait for each other.
         lease = update(_webhooks).where(
             _webhooks.c.webhook_id == row.webhook_id, _webhooks.c.leased_delivery == delivery_id
         )
         connection.execute(lease.values(leased_until=None, leased_delivery=None))
+        mine = update(table).where(table.c.delivery_id == delivery_id, table.c.status != "sent")
+        connection.execute(mine.values(**values, attempts=table.c.attempts + 1, attempted_at=at, took_ms=ms))
         return str(row.webhook_id)
 
 

@@ -67,6 +67,12 @@ def _prune_tenant(database: Database, settings: StoreSettings, tenant: str, at: 
         "t_entities": _remove_excess(
             database, settings, tables.entities, tenant, (tables.entities.c.last_seen,), settings.entities_max
         ),
+        "t_templates": _remove_excess(
+            database, settings, tables.templates, tenant, (tables.templates.c.last_seen,), settings.templates_max
+        ),
+        "t_streams": _remove_excess(
+            database, settings, tables.streams, tenant, (tables.streams.c.last_seen,), settings.streams_max
+        ),
         "t_dead_letters": _remove_excess(
             database,
             settings,

@@ -43,7 +43,7 @@ class SqlSettings:
 
     timeout_s: float = 30.0  # then its process is killed; a person waits no longer
     memory_bytes: int = 536_870_912  # what DuckDB plans with; sorting a million lines takes half of it
-    address_bytes: int = 4_294_967_296  # what the kernel grants: DuckDB reserves far more than it uses
+    address_bytes: int = 1_610_612_736  # what the kernel grants, reserved or used; below 1 GiB sorting fails
     threads: int = 2  # of one query, so that it leaves cores to the worker
     bytes_max: int = 33_554_432  # of an answer as JSON; more is an export, not an answer
     query_chars_max: int = 100_000  # as the HTTP surface takes

@@ -124,7 +124,7 @@ class NoveltyDetector:
         ends = (singles.key[met.left], singles.key[met.right])
         memory.learn_keys(met.key, pair_group(singles, met), ends, taken.of_pairs)
         new = tally.row[first]
-        memory.learn_texts(singles.key[new], readable(records, singles, new, self._settings.text_chars_max))
+        memory.learn_texts(singles.key[new], readable(records, singles, new, memory, self._settings.text_chars_max))
         memory.records += len(records)
         memory.prune()
 

@@ -167,8 +167,13 @@ class Memory:
 
     def describe(self, keys: Hashes) -> list[str]:
         """Texts of keys, without those whose text was not kept."""
-        texts = dict(self.texts.filter(pl.col("key").is_in(pl.Series(keys, dtype=pl.UInt64).implode())).iter_rows())
+        texts = self.texts_of(keys)
         return [texts[key] for key in keys.tolist() if key in texts]
+
+    def texts_of(self, keys: Hashes) -> dict[int, str]:
+        """Texts by key, of those keys whose text was kept."""
+        wanted = pl.Series(keys, dtype=pl.UInt64).implode()
+        return dict(self.texts.filter(pl.col("key").is_in(wanted)).iter_rows())
 
     def state(self) -> State:
         """Return all of it, as plain values."""

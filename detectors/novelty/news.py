@@ -50,15 +50,21 @@ def firsts(keys: Hashes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask
 
 
-def readable(records: pl.DataFrame, singles: Singles, rows: Rows, chars_max: int) -> pl.Series:
-    """Texts of some singles for a person: the head of the line for a template, else the thing itself."""
+def readable(records: pl.DataFrame, singles: Singles, rows: Rows, memory: Memory, chars_max: int) -> pl.Series:
+    """Texts of some singles for a person: the head of such a line for a template, else the thing itself."""
     if len(rows) == 0:
         return pl.Series("text", [], dtype=pl.String)
     line = np.flatnonzero(singles.facet[rows] == FACETS.index("template"))
     text = one_line(singles.text.gather(rows), chars_max)
-    if len(line):
-        text = text.scatter(line, messages(records["body"].gather(singles.record[rows[line]]), chars_max))
-    return _divided(text).alias("text")
+    if len(line) == 0:
+        return _divided(text).alias("text")
+    # A kind of line that is known is shown by the first one of it: to find where a message begins is not cheap.
+    keys = singles.key[rows[line]]
+    kept = memory.texts_of(keys)
+    missing = np.array([key not in kept for key in keys.tolist()])
+    heads = messages(records["body"].gather(singles.record[rows[line[missing]]]), chars_max)
+    kept |= dict(zip(keys[missing].tolist(), heads.to_list(), strict=True))
+    return _divided(text.scatter(line, [kept[key] for key in keys.tolist()])).alias("text")
 
 
 def _divided(text: pl.Series) -> pl.Series:
@@ -136,7 +142,7 @@ def _new_singles(
     severity = records["severity_number"].to_numpy()[singles.record[rows]]
     bonus = settings.error_bonus * ((severity >= _ERROR).astype(np.float64) + (severity >= _FATAL))
     lines = singles.facet[rows] == FACETS.index("template")
-    heads = readable(records, singles, rows, settings.text_chars_max)
+    heads = readable(records, singles, rows, memory, settings.text_chars_max)
     tags = pl.Series(np.array([f"new {tag}: " for tag in _TAGS])[singles.facet[rows]], dtype=pl.String)
     return _frame(singles.record[rows], surprise + bonus * lines, tags + heads)
 
@@ -151,7 +157,7 @@ def _new_pairs(
     in_line = singles.facet[left] == FACETS.index("template")
     # The head of a line may be long and contain anything: it comes last.
     first, second = np.where(in_line, right, left), np.where(in_line, left, right)
-    one, other = (readable(records, singles, rows, settings.text_chars_max) for rows in (first, second))
+    one, other = (readable(records, singles, rows, memory, settings.text_chars_max) for rows in (first, second))
     tags = pl.Series(np.where(in_line, "new entity in line: ", "new pair: "), dtype=pl.String)
     return _frame(singles.record[left], surprise[told], tags + one + _BETWEEN_ENDS + other)
 

@@ -284,6 +284,7 @@ def check(site: Site, untroubled: Site) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 30 s on two idle cores; tests share theirs
 def test_a_worker_killed_at_every_point_finds_what_one_finds_that_lives(
     tmp_path: Path, database_url: str, receiver: Receiver
 ) -> None:
@@ -299,6 +300,7 @@ def test_a_worker_killed_at_every_point_finds_what_one_finds_that_lives(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # 30 s on two idle cores; tests share theirs
 def test_a_worker_killed_at_random_while_lines_arrive_finds_what_one_finds_that_lives(
     tmp_path: Path, database_url: str, receiver: Receiver
 ) -> None:

@@ -379,6 +379,7 @@ def _journal() -> None:
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("one"),
     )
+    op.execute("INSERT INTO t_progress (one, next_offset) VALUES (1, 0)")  # two workers must have a row to wait for
     op.create_table(
         "t_beats",
         sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
