@@ -162,7 +162,7 @@ def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str,
 def _parameters(command: Any) -> str:
     rows = []
     for parameter in command.params:
-        if parameter.name in {"help", "install_completion", "show_completion"}:
+        if parameter.name in {"help", "install_completion", "show_completion"} or getattr(parameter, "hidden", False):
             continue
         name = ", ".join(parameter.opts) if parameter.opts[0].startswith("-") else parameter.name.upper()
         default = parameter.default
