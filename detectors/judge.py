@@ -41,6 +41,11 @@ def cut_for(budget_per_day: float, units_per_day: float, detectors: int) -> Cut:
     return Cut(p_value=min(_P_MAX, budget_per_day / (max(detectors, 1) * max(units_per_day, 1.0))))
 
 
+def is_abnormal(p_values: NDArray[np.float64], cut: Cut) -> NDArray[np.bool_]:
+    """Mask of the units that become findings, as long as there are not too many."""
+    return p_values <= cut.p_value
+
+
 def severity(p_value: float, cut: Cut) -> int:
     """Severity 0-100: 40 at the cut and 10 more for every factor ten below it."""
     decades = np.log10(cut.p_value / max(p_value, np.finfo(np.float64).tiny))
@@ -67,9 +72,8 @@ def judge(  # noqa: PLR0913, PLR0917 -- the cut, the scores and what they are ab
         cut: from `cut_for`.
         records: the scored RECORDS, to name the traces of a finding.
     """
-    abnormal = scores.with_columns(pl.Series("p_value", p_values, dtype=pl.Float64)).filter(
-        pl.col("p_value") <= cut.p_value
-    )
+    rated = scores.with_columns(pl.Series("p_value", p_values, dtype=pl.Float64))
+    abnormal = rated.filter(pl.Series(is_abnormal(p_values, cut)))
     abnormal = (
         abnormal.sort(["p_value", "score", "start", "unit"], descending=[False, True, False, False])
         .unique(["stream", "unit", "start"], keep="first", maintain_order=True)

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from detectors.calibrate import Calibration, CalibrationSettings
 from detectors.detector import Detector
-from detectors.judge import cut_for, judge
+from detectors.judge import Cut, cut_for, is_abnormal, judge
 from detectors.registry import build
+from detectors.runs import Runs
 from tocsin.errors import StateError
 from tocsin.finding import Finding
-from tocsin.record import TIME
 from tocsin.state import State
 
 log = structlog.get_logger(__name__)
@@ -47,6 +47,7 @@ class PanelSettings:
     learning_s: float = (
         3600.0  # event time without findings where nobody gave any history: no storm at the first minute
     )
+    run_s: float = 900.0  # abnormal units of a stream this close are one story for the calibration; as policy.window_s
     chunk_records: int = 8_192  # scored before they are learned; larger is faster, smaller notices repeats sooner
 
 
@@ -66,6 +67,7 @@ class _Watcher:
     def __init__(self, detector: Detector, calibration: Calibration) -> None:
         self.detector = detector
         self.calibration = calibration
+        self.runs = Runs()  # of what was judged abnormal
         self.error = ""  # of the latest batch; "" when it worked
         self.failures = 0
 
@@ -146,7 +148,8 @@ class Panel:
         for watcher in self._watchers:
             children[watcher.detector.name] = watcher.detector.state()
             children[_calibration_of(watcher.detector.name)] = watcher.calibration.state()
-        words = {"tenant": self._tenant, "clock": self._clock, "taught": self._taught}
+        runs = {watcher.detector.name: watcher.runs.words() for watcher in self._watchers}
+        words = {"tenant": self._tenant, "clock": self._clock, "taught": self._taught, "runs": runs}
         return State(kind=KIND, version=VERSION, words=words, children=children)
 
     def restore(self, state: State) -> None:
@@ -163,6 +166,7 @@ class Panel:
             if name in state.children:
                 watcher.detector.restore(state.children[name])
                 watcher.calibration.restore(state.children[_calibration_of(name)])
+                watcher.runs = Runs(words["runs"].get(name, {}))
         self._clock = int(words["clock"])
         self._taught = bool(words["taught"])
 
@@ -191,7 +195,9 @@ class Panel:
         return done
 
     def _learn_chunk(self, watcher: _Watcher, chunk: pl.DataFrame, seconds: float) -> None:
-        self._calibrate(watcher, watcher.detector.score(chunk), seconds)
+        scores = watcher.detector.score(chunk)
+        p_values = watcher.calibration.p_values(scores["score"].to_numpy())
+        self._calibrate(watcher, scores, p_values, seconds)
         watcher.detector.fit(chunk)
 
     def _watch_chunk(
@@ -200,7 +206,7 @@ class Panel:
         scores = watcher.detector.score(chunk)
         p_values = watcher.calibration.p_values(scores["score"].to_numpy())
         findings = self._judged(watcher, scores, p_values, budget, chunk)
-        self._calibrate(watcher, scores, seconds)
+        self._calibrate(watcher, scores, p_values, seconds)
         watcher.detector.fit(chunk)
         return findings, _told(scores, p_values)
 
@@ -219,13 +225,21 @@ class Panel:
     ) -> tuple[Finding, ...]:
         if scores.is_empty() or budget <= 0 or self._is_learning(watcher):
             return ()
-        cut = cut_for(budget, watcher.calibration.units_per_day, len(self._watchers))
+        cut = self._cut(watcher, budget)
         return judge(watcher.detector, self._tenant, scores, p_values, cut, chunk)
 
-    def _calibrate(self, watcher: _Watcher, scores: pl.DataFrame, seconds: float) -> None:
+    def _cut(self, watcher: _Watcher, budget: float) -> Cut:
+        return cut_for(budget, watcher.calibration.units_per_day, len(self._watchers))
+
+    def _calibrate(
+        self, watcher: _Watcher, scores: pl.DataFrame, p_values: NDArray[np.float64], seconds: float
+    ) -> None:
         # A unit that is not over yet is scored again when it is; only then does it count.
-        over = scores.filter(pl.col("end") <= pl.lit(self._clock).cast(TIME))
-        watcher.calibration.update(over["score"].to_numpy(), seconds)
+        over = (scores["end"].to_physical() <= self._clock).to_numpy()
+        # One story is one extreme, however many units tell it: a flood must not hide what comes after it.
+        abnormal = is_abnormal(p_values, self._cut(watcher, self._settings.budget_per_day))
+        counts = over & ~(abnormal & ~watcher.runs.begins(scores, abnormal & over, self._settings.run_s))
+        watcher.calibration.update(scores["score"].to_numpy()[counts], seconds)
 
     def _is_learning(self, watcher: _Watcher) -> bool:
         known = watcher.calibration
