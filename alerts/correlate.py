@@ -97,6 +97,7 @@ class _Board:
     def add(self, cluster: Cluster) -> None:
         self.clusters[cluster.first] = cluster
         self._index(cluster.first, _keys(cluster.entities, cluster.trace_ids, cluster.template_ids, cluster.streams))
+        self._index(cluster.first, (("moment", _moments(cluster.detectors, cluster.opened_at)),))
 
     def place(self, finding: Finding, weights: Mapping[str, float]) -> None:
         """Put a finding where it belongs; stories that begin here and are strongly linked by it become one."""
@@ -122,7 +123,8 @@ class _Board:
 
     def _candidates(self, finding: Finding, weights: Mapping[str, float]) -> list[Cluster]:
         names: set[str] = set()
-        for kind, values in _keys(weights, finding.trace_ids, finding.template_ids, (finding.stream,)):
+        shared = _keys(weights, finding.trace_ids, finding.template_ids, (finding.stream,))
+        for kind, values in (*shared, ("moment", _moments((finding.detector,), finding.start_at))):
             for value in values:
                 names |= self._sharing.get((kind, value), set())
         return [self.clusters[name] for name in sorted(names) if name in self.clusters]
@@ -160,6 +162,10 @@ _Keys = tuple[tuple[str, Iterable[str]], ...]
 
 def _keys(entities: Iterable[str], traces: Iterable[str], templates: Iterable[str], streams: Iterable[str]) -> _Keys:
     return (("entity", entities), ("trace", traces), ("template", templates), ("stream", streams))
+
+
+def _moments(detectors: Iterable[str], at: datetime) -> list[str]:
+    return [f"{detector} {at.isoformat()}" for detector in detectors]
 
 
 def _standing(incident: Incident) -> Cluster:
@@ -274,6 +280,7 @@ _PHRASES = {
     Why.REPEAT: "the same again in {}",
     Why.TEMPLATE: "same kind of line",
     Why.STREAM: "at the same moment in {}",
+    Why.MOMENT: "in the same minutes in {}",
 }
 _PHRASES_MAX = 3  # a reason is one sentence; `joins` has them all
 

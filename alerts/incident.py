@@ -38,6 +38,7 @@ class Why(StrEnum):
     REPEAT = "repeat"  # the same detector saw the same subject again
     TEMPLATE = "template"  # they show the same kind of line
     STREAM = "stream"  # they burst out of one stream at once
+    MOMENT = "moment"  # counts of several streams went astray at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

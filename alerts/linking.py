@@ -9,8 +9,9 @@ A story (`Cluster`) is an incident being put together. Every rule compares one f
 | repeat | the same detector saw the same subject before (stream, entities, templates) | `window_s` after the latest |
 | template | they show the same kind of line | `window_s` after the latest |
 | stream | they come from one stream | `burst_s` around the *opening* finding, so that a busy stream does not chain |
+| moment | the same detector counted, from the same moment on | `opened_at` alone |
 
-The last two are weak. They do not join strangers: see `_strangers`. Nothing joins an incident older than `age_max_s`.
+The last three are weak. They do not join strangers: see `_strangers`. Nothing joins an incident older than `age_max_s`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _ABOUT_ENTITIES = frozenset({"pair", "edge", "cluster"})
 _TELLING = 0.5
 
 STRONG = frozenset({Why.TRACE, Why.ENTITY})
-_ORDER = {Why.TRACE: 4, Why.ENTITY: 3, Why.REPEAT: 2, Why.TEMPLATE: 1, Why.STREAM: 0}
+_ORDER = {Why.TRACE: 4, Why.ENTITY: 3, Why.REPEAT: 2, Why.TEMPLATE: 1, Why.STREAM: 0, Why.MOMENT: -1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +128,10 @@ def _weak(finding: Finding, weights: Mapping[str, float], cluster: Cluster, poli
         return joined(Why.TEMPLATE, min(templates))
     if finding.stream in cluster.streams and _from_opening_s(finding, cluster) <= policy.burst_s and not strangers:
         return joined(Why.STREAM, finding.stream)
+    counted = bool(finding.reasons) and finding.reasons[0].kind == "series"
+    # Streams that go astray in the same interval have one cause far more often than two.
+    if counted and finding.detector in cluster.detectors and finding.start_at == cluster.opened_at and not strangers:
+        return joined(Why.MOMENT, finding.stream)
     return None
 
 

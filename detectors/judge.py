@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,18 +28,22 @@ class Cut:
     findings_max: int = 100  # a batch gives no more; the strongest are kept
 
 
-def cut_for(budget_per_day: float, units_per_day: float, detectors: int) -> Cut:
+def cut_for(budget_per_day: float, units_per_day: float, detectors: int, units: float = math.inf) -> Cut:
     """Choose the cut that spends an alert budget in normal times.
 
     The budget is shared evenly between the detectors: a detector with u units a day and a share b of the budget may be
-    wrong on b / u of its units. The budget is a ceiling: sparse data never lift the cut above 1 in 200.
+    wrong on b / u of its units. The budget is a ceiling: sparse data never lift the cut above 1 in 200. What is beyond
+    all that was seen is always told, however small the budget: while a history grows tenfold that happens by chance
+    ln 10 = 2.3 times.
 
     Args:
         budget_per_day: incidents a day for the tenant; > 0.
         units_per_day: of this detector, from its calibration.
         detectors: how many share the budget; >= 1.
+        units: that its calibration knows.
     """
-    return Cut(p_value=min(_P_MAX, budget_per_day / (max(detectors, 1) * max(units_per_day, 1.0))))
+    affordable = budget_per_day / (max(detectors, 1) * max(units_per_day, 1.0))
+    return Cut(p_value=min(_P_MAX, max(affordable, 1.0 / (units + 1.0))))
 
 
 def is_abnormal(p_values: NDArray[np.float64], cut: Cut) -> NDArray[np.bool_]:

@@ -41,6 +41,9 @@ class PanelSettings:
     """Which detectors watch a tenant and when they may speak."""
 
     budget_per_day: float = 10.0  # what one person on call reads with care; chosen, not measured
+    noise_share: float = (
+        0.3  # of the budget that normal times may spend; at 1 noise had spent it when the shop's day began
+    )
     detectors: tuple[str, ...] = ("novelty", "volume")  # of `detectors.registry`, in this order
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)  # of each detector
     units_min: int = 200  # fewer cannot support a p-value of 1 in 200, the largest that makes a finding
@@ -185,20 +188,19 @@ class Panel:
     def _guarded(self, watcher: _Watcher, step: Callable[[], Result]) -> Result | None:
         """Run one step of one detector; a detector that fails is left out, not the batch."""
         try:
-            done = step()
+            return step()
         except Exception as error:  # one of the four named loops: it logs, counts and goes on
             watcher.failures += 1
             watcher.error = f"{type(error).__name__}: {error}"
             log.warning("detector_failed", detector=watcher.detector.name, tenant=self._tenant, exc_info=True)
             return None
-        watcher.error = ""
-        return done
 
     def _learn_chunk(self, watcher: _Watcher, chunk: pl.DataFrame, seconds: float) -> None:
         scores = watcher.detector.score(chunk)
         p_values = watcher.calibration.p_values(scores["score"].to_numpy())
         self._calibrate(watcher, scores, p_values, seconds)
         watcher.detector.fit(chunk)
+        watcher.error = ""
 
     def _watch_chunk(
         self, watcher: _Watcher, chunk: pl.DataFrame, seconds: float, budget: float
@@ -208,6 +210,7 @@ class Panel:
         findings = self._judged(watcher, scores, p_values, budget, chunk)
         self._calibrate(watcher, scores, p_values, seconds)
         watcher.detector.fit(chunk)
+        watcher.error = ""
         return findings, _told(scores, p_values)
 
     def _missing(self, watcher: _Watcher, now: datetime, budget: float) -> tuple[Finding, ...]:
@@ -229,7 +232,9 @@ class Panel:
         return judge(watcher.detector, self._tenant, scores, p_values, cut, chunk)
 
     def _cut(self, watcher: _Watcher, budget: float) -> Cut:
-        return cut_for(budget, watcher.calibration.units_per_day, len(self._watchers))
+        known = watcher.calibration
+        share = budget * self._settings.noise_share
+        return cut_for(share, known.units_per_day, len(self._watchers), known.units)
 
     def _calibrate(
         self, watcher: _Watcher, scores: pl.DataFrame, p_values: NDArray[np.float64], seconds: float

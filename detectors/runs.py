@@ -2,8 +2,8 @@
 
 Extremes come in clusters, and the statistics of a tail want independent ones. The usual cure is to count one of each
 run, a run being extremes no further apart than some time (Leadbetter et al., Extremes and Related Properties of Random
-Sequences and Processes, 1983; Ferro and Segers, JRSS B 65, 2003). Differs from the papers: the strongest of a run is not
-known before its end, so a later one counts as well when it is stronger than all before it.
+Sequences and Processes, 1983; Ferro and Segers, JRSS B 65, 2003). Differs from the papers: the strongest of a run is
+not known before its end, so a later one counts as well when it is stronger than all before it.
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ def set_up_logging(settings: LogSettings, **bound: object) -> None:
     if settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty()):
         ending = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        ending = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # A plain traceback: the pretty one shows local variables, and those hold other people's lines.
+        plain = structlog.dev.plain_traceback
+        ending = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -33,7 +34,7 @@ _CHUNK_MIN = 256  # a young memory learns in small steps, since its rates change
 class NoveltyDetector:
     """One unit a record; 0 where nothing is new."""
 
-    Settings = NoveltySettings
+    Settings: ClassVar[type] = NoveltySettings
     name = "novelty"
     lookback = timedelta(0)
 

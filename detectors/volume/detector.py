@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -28,7 +28,7 @@ _NOTES_MAX = 10_000  # units of one call that can be explained from it; each is 
 class VolumeDetector:
     """One unit an interval of a stream, or a silence."""
 
-    Settings = VolumeSettings
+    Settings: ClassVar[type] = VolumeSettings
     name = "volume"
     lookback = timedelta(0)
 

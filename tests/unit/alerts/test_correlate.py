@@ -18,6 +18,7 @@ from tocsin.record import UNPARSED
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 POLICY = Policy()
 PAIR = (Reason(kind="pair", summary="never seen together"),)
+SERIES = (Reason(kind="series", summary="too many lines"),)
 
 
 def a_finding(name: str, at_s: float = 0.0, **given: Any) -> Finding:
@@ -120,6 +121,12 @@ TOGETHER: dict[str, tuple[Finding, Finding, Mapping[str, float], Why]] = {
         {},
         Why.STREAM,
     ),
+    "counts of two streams go astray in the same minutes": (
+        a_finding("a", stream="web", detector="volume", reasons=SERIES),
+        a_finding("b", stream="clicks", detector="volume", reasons=SERIES),
+        {},
+        Why.MOMENT,
+    ),
     "a late finding belongs to what began after it": (
         a_finding("a", entities=("user:eve",), end_at=T0 + timedelta(seconds=1)),
         a_finding("b", 900, entities=("user:eve",)),
@@ -182,6 +189,11 @@ APART: dict[str, tuple[Finding, Finding, Mapping[str, float]]] = {
     "one stream reports two users within a minute": (
         a_finding("a", stream="sshd", entities=("user:eve",), template_ids=("f00",)),
         a_finding("b", 5, stream="sshd", entities=("user:bob",), template_ids=("f01",)),
+        {},
+    ),
+    "counts of two streams go astray one interval apart": (
+        a_finding("a", stream="web", detector="volume", reasons=SERIES),
+        a_finding("b", 300, stream="clicks", detector="volume", reasons=SERIES),
         {},
     ),
     "one stream reports different things a while apart": (

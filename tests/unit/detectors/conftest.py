@@ -1,4 +1,4 @@
-"""Records of a small shop, as many as a test wants: users on their own addresses, a dozen kinds of lines, thr."""
+"""Records of a small shop, as many as a test wants: users on addresses of their own, a dozen kinds of lines."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def units(*rows: tuple[str, float, float]) -> pl.DataFrame:
 
 
 def begins(runs: Runs, *rows: tuple[str, float, float]) -> list[bool]:
-    return runs.begins(units(*rows), np.ones(len(rows), np.bool_), 900.0).tolist()
+    return list(map(bool, runs.begins(units(*rows), np.ones(len(rows), np.bool_), 900.0)))
 
 
 def test_of_a_flood_one_unit_counts() -> None:
