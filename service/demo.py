@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 import webbrowser
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from alerts.untrusted import neutralised
 from service.receiver import Received, Receiver
@@ -24,6 +27,9 @@ from service.verdict import Hit, Verdict, verdict
 from tocsin.errors import InputError, StorageError
 from tocsin.identity import event_ids
 
+_WIDE = 160  # columns of what is no terminal: a row of the table stays one line
+_NARROW = 110  # columns; below it, headers take several lines
+_FOUND_CHARS = 80  # of a title in the table
 _SETTINGS = (
     "[address]",
     'allow_networks = ["127.0.0.1/32"]  # the receiver of the demo is on this machine',
@@ -61,7 +67,7 @@ def run_demo(*, port: int, once: bool, seed: int, data: Path | None, settings: D
     Raises:
         TocsinError: the service does not start or does not take lines.
     """
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
     with _folder(data) as folder, Receiver() as receiver, running(folder, port=port, settings=_SETTINGS) as trial:
         stage = Stage(trial, receiver, seed, settings or DemoSettings(), console)
         console.print(f"Tocsin runs at [link]{trial.url}[/link], data in {folder}")
@@ -70,7 +76,7 @@ def run_demo(*, port: int, once: bool, seed: int, data: Path | None, settings: D
             open_page(trial.url)
         stage.play()
         result = verdict(stage.messages, stage.day.truth, stage.labels)
-        console.print(table(stage, result))
+        console.print(table(stage, result, console.width))
         console.print(summary(stage, result), highlight=False)
         if not once:
             stage.go_on()
@@ -179,22 +185,27 @@ class Stage:
                 )
 
 
-def table(stage: Stage, result: Verdict) -> Table:
-    """Planted and found, one row an incident."""
-    drawn = Table(title="Planted incidents", title_justify="left")
-    for name in ("planted", "at", "found", "detector", "seconds to alert", "after its start"):
-        drawn.add_column(name, justify="right" if name in {"seconds to alert", "after its start"} else "left")
+def table(stage: Stage, result: Verdict, columns: int) -> Table:
+    """Planted and found, one row an incident, for a terminal of so many columns."""
+    narrow = 8 if columns < _NARROW else None  # two words stand above each other
+    drawn = Table(title="Planted incidents", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, expand=True)
+    drawn.add_column("planted", no_wrap=True, min_width=max(len(planted.kind) for planted in stage.day.truth))
+    drawn.add_column("at", min_width=5)
+    drawn.add_column("found", no_wrap=True, ratio=1)
+    drawn.add_column("detector", width=narrow)
+    drawn.add_column("seconds to alert", justify="right", width=narrow)
+    drawn.add_column("after its start", justify="right", width=narrow)
     for planted in stage.day.truth:
         hit = result.hits.get(planted.kind)
         at = f"{planted.start + stage.day.offset:%H:%M}"
         if hit is None:
-            found = "MISSED" if planted.claimed_by else "missed (needs a later detector)"
+            found = "MISSED" if planted.claimed_by else "missed, as expected: a later detector's"
             drawn.add_row(planted.kind, at, found, ", ".join(planted.claimed_by) or "-", "-", "-")
             continue
         after = max(hit.evident_at - planted.start, timedelta(0)) / timedelta(minutes=1)
-        seconds = f"{stage.seconds_to_alert(hit):.1f}"
+        title = Text(neutralised(hit.title, _FOUND_CHARS))
         drawn.add_row(
-            planted.kind, at, neutralised(hit.title, 60), ", ".join(hit.detectors), seconds, f"{after:.0f} min"
+            planted.kind, at, title, ", ".join(hit.detectors), f"{stage.seconds_to_alert(hit):.1f}", f"{after:.0f} min"
         )
     return drawn
 
