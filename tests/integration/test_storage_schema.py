@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -82,11 +85,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write what nobody may")
-def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StorageError, match="Permission denied"):
-        opened(f"sqlite:///{tmp_path / 'tocsin.sqlite'}")
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may write what nobody may, so be nobody."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    opened(f"sqlite:///{tmp_path / 'tocsin.sqlite'}").close()  # imports what only root may read
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        with without_privileges(), pytest.raises(StorageError, match="Permission denied"):
+            opened(f"sqlite:///{folder}/tocsin.sqlite")
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
