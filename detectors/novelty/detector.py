@@ -127,7 +127,7 @@ class NoveltyDetector:
         new = tally.row[first]
         memory.learn_texts(singles.key[new], readable(records, singles, new, memory, self._settings.text_chars_max))
         memory.records += len(records)
-        memory.prune()
+        memory.prune(len(records))
 
     def _observe_singles(self, taken: Things, first: NDArray[np.bool_]) -> None:
         """Learn how often things are new in their group, and in the lines of each template."""

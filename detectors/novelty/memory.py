@@ -19,6 +19,7 @@ from tocsin.state import State
 KIND, VERSION = "novelty", 1
 _DAY_NS = 86_400_000_000_000
 _POOL_WEIGHT = 2.0  # observations that the habit of its peers is worth against an entity's own; chosen, not measured
+_PRUNE_RECORDS = 16_384  # between two prunings; each sorts all that is known
 _SEPARATOR = "\x1f"  # between texts in the state; a text that holds it is kept with a blank instead
 
 
@@ -83,8 +84,11 @@ class Memory:
         frame = pl.DataFrame({"key": keys, "text": short}).unique("key", maintain_order=True)
         self.texts = pl.concat([self.texts, frame]).tail(self._settings.texts_max)
 
-    def prune(self) -> None:
-        """Forget what is too old or too much."""
+    def prune(self, learned: int) -> None:
+        """Forget what is too old or too much, once in many records, of which `learned` are the latest."""
+        is_due = self.records // _PRUNE_RECORDS > (self.records - learned) // _PRUNE_RECORDS
+        if not is_due and len(self.known) <= self._settings.values_max:
+            return
         settings, known = self._settings, self.known
         known.keep(known["at"] >= self._age_limit())
         if len(known) > settings.values_per_group_max:
@@ -159,6 +163,12 @@ class Memory:
     def lines(self, group: np.uint64) -> int:
         """How many things of a group were seen, each as often as it was."""
         return int(self.known["count"][self.known["group"] == group].sum())
+
+    def distinct(self, groups: Hashes) -> Rows:
+        """How many things of each group are known."""
+        asked, places = np.unique(groups, return_inverse=True)
+        members = np.searchsorted(asked, self.known["group"][np.isin(self.known["group"], asked)])
+        return np.bincount(members, minlength=len(asked))[places]
 
     def last_news(self, group: np.uint64) -> int:
         """When something new came up in a group, ns of event time; 0 when nothing did."""

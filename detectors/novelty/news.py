@@ -29,6 +29,8 @@ Tag = Literal["line", "entity", "field", "pair", "entity in line"]
 _PARTS_MAX = 4  # news told about one record; more is not read
 _BETWEEN_PARTS = " ++ "
 _BETWEEN_ENDS = " <> "
+_NUMBER = "=-?[0-9]+$"
+_CODE = "(?i)(?:id|code|status|type|class|level|priority|signal|errno|error|port|version)=[^=]*$"  # names of codes
 _ERROR, _FATAL = 17, 21  # OpenTelemetry severity numbers
 _TAGS: tuple[Tag, ...] = ("line", "entity", "field")  # of singles, in the order of FACETS
 
@@ -139,12 +141,23 @@ def _new_singles(
     # The templates of all records come first in Singles, so a record's number is the row of its template.
     surprise = memory.single_chance(singles, rows, singles.key[singles.record[rows]], _earlier(singles.group[rows]))
     rows, surprise = rows[surprise >= settings.surprise_min], surprise[surprise >= settings.surprise_min]
+    names = ~_is_quantity(singles, rows, memory, settings)
+    rows, surprise = rows[names], surprise[names]
     severity = records["severity_number"].to_numpy()[singles.record[rows]]
     bonus = settings.error_bonus * ((severity >= _ERROR).astype(np.float64) + (severity >= _FATAL))
     lines = singles.facet[rows] == FACETS.index("template")
     heads = readable(records, singles, rows, memory, settings.text_chars_max)
     tags = pl.Series(np.array([f"new {tag}: " for tag in _TAGS])[singles.facet[rows]], dtype=pl.String)
     return _frame(singles.record[rows], surprise + bonus * lines, tags + heads)
+
+
+def _is_quantity(singles: Singles, rows: Rows, memory: Memory, settings: NoveltySettings) -> NDArray[np.bool_]:
+    """Which singles are numbers that count something: 27 hits after at most 26 is no news, status 507 is."""
+    text = singles.text.gather(rows)
+    number = (text.str.contains(_NUMBER) & ~text.str.contains(_CODE)).to_numpy()
+    quantity = (singles.facet[rows] == FACETS.index("field")) & number
+    quantity[quantity] = memory.distinct(singles.group[rows[quantity]]) > settings.numbers_min
+    return quantity
 
 
 def _new_pairs(

@@ -35,4 +35,4 @@ class NoveltySettings:
     surprise_min: float = 1.3  # what is expected one time in twenty is no news
     error_bonus: float = 0.5  # decades for a new template of severity error; a full decade for fatal
     bonus_max: float = 0.5  # decades that further new things of a record may add to its strongest
-    hours_known_days: float = 4.0  # a template needs so many days before an hour can be unusual for it
+    numbers_min: int = 12  # a field with more known values counts something, unless its name says that it is a code
