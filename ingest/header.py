@@ -184,6 +184,7 @@ def headers(bodies: pl.Series, *, observed_time: datetime) -> pl.DataFrame:
         HEADER, one row a line; nulls where a line does not say.
     """
     frame = pl.DataFrame({"head": bodies.str.head(_HEAD_CHARS)}).with_row_index("row")
+    frame = frame.filter(~pl.col("head").str.starts_with("{"))  # a JSON object has fields, not a header
     found = [_empty()]
     forms = _in_order(WHOLES, frame["head"])
     leads = _in_order(LEADS, frame["head"])
@@ -211,8 +212,8 @@ def _in_order(forms: Sequence[Form], heads: pl.Series) -> list[Form]:
     """Those in use first. Within a kind the order decides which of several matches, so only strangers move back."""
     step = max(1, len(heads) // _SAMPLE)
     sample = heads.gather_every(step)
-    used = {form for form in forms if sample.str.contains(form.pattern).any()}
-    return sorted(forms, key=lambda form: form not in used)
+    used = [form for form in forms if sample.str.contains(form.pattern).any()]
+    return used if step == 1 else used + [form for form in forms if form not in used]
 
 
 def _matches(form: Form, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

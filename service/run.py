@@ -98,7 +98,9 @@ def _leave(_number: int, _frame: object) -> NoReturn:
 
 
 def _worker_command(settings: Settings, options: RunOptions) -> list[str]:
-    command = [sys.executable, "-P", "-m", "service", "run", "--role", "worker", "--supervised"]
+    # Polars makes its threads when it is imported, so they are told to the process from outside.
+    command = ["env", f"POLARS_MAX_THREADS={settings.worker.polars_threads}"]
+    command += [sys.executable, "-P", "-m", "service", "run", "--role", "worker", "--supervised"]
     command += ["--data", str(settings.data), "--host", settings.api.host, "--port", str(settings.api.port)]
     return command + (["--config", str(options.config)] if options.config else [])
 

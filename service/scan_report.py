@@ -100,7 +100,7 @@ def _finding(finding: Finding, result: ScanResult) -> Iterator[Text]:
     lines = {result.texts.get(event) for event in events_of(finding)}
     for name, text in (("usual", finding.expected), ("here", finding.actual)):
         if text and text not in lines and text not in finding.summary:
-            yield Text.assemble((f"  {name:>5}: ", "dim"), neutralised(text.removeprefix("usual: "), _TEXT_CHARS))
+            yield Text.assemble((f"  {name:>5}: ", "dim"), neutralised(text, _TEXT_CHARS))
 
 
 def _where(numbers: list[int]) -> str:

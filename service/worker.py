@@ -45,6 +45,9 @@ class WorkerSettings:
 
     step: StepSettings = field(default_factory=StepSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    polars_threads: int = (
+        1  # of a worker started by `tocsin run`; frames are small, a second thread cost 30 % more time
+    )
     poll_s: float = 0.05  # how often an idle worker looks into the journal; a look costs some 20 us
     pace_s: float = (
         0.2  # from step to step when there is little to do: fewer, larger files; a tenth of the promised 2 s

@@ -69,7 +69,7 @@ class _Row:
         return Reason(
             kind="line",
             summary=f"{said(text)} never seen in {self._stream} before; {seen:,} lines named another {what}",
-            expected=(f"usual: {', '.join(usual)}" if usual else f"a known {what}") + self._since(group),
+            expected=(", ".join(usual) or f"a known {what}") + self._since(group),
             actual=said(text),
             event_id=event_id,
             payload={"lines": seen, "what": text, "usual": usual, "stream": self._stream},
@@ -87,7 +87,7 @@ class _Row:
             kind="pair",
             summary=f"{said(texts[subject])} with {said(texts[partner])}: never together "
             f"in {counts[subject]:,} lines of the one and {counts[partner]:,} of the other",
-            expected=f"usual with {said(texts[subject])}: {', '.join(usual)}" if usual else None,
+            expected=f"{', '.join(usual)} with {said(texts[subject])}" if usual else None,
             actual=said(texts[partner]),
             event_id=event_id,
             payload={
@@ -109,7 +109,7 @@ class _Row:
             kind="pair",
             summary=f'{said(entity)} never before in a line like "{head}": {lines:,} such lines, '
             f"{of_entity:,} lines of {said(entity)}",
-            expected=f"usual there: {', '.join(usual)}" if usual else None,
+            expected=f"{', '.join(usual)} in such lines" if usual else None,
             actual=said(entity),
             event_id=event_id,
             payload={

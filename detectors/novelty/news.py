@@ -155,7 +155,7 @@ def _is_quantity(singles: Singles, rows: Rows, memory: Memory, settings: Novelty
     """Which singles are numbers that count something: 27 hits after at most 26 is no news, status 507 is."""
     text = singles.text.gather(rows)
     number = (text.str.contains(_NUMBER) & ~text.str.contains(_CODE)).to_numpy()
-    quantity = (singles.facet[rows] == FACETS.index("field")) & number
+    quantity: NDArray[np.bool_] = (singles.facet[rows] == FACETS.index("field")) & number
     quantity[quantity] = memory.distinct(singles.group[rows[quantity]]) > settings.numbers_min
     return quantity
 

@@ -36,6 +36,7 @@ from tocsin.state import State
 
 KIND, VERSION = "volume", 1
 _HOUR_S = 3600
+_HOUR_NS = _HOUR_S * SECOND_NS
 _LAG_KEPT = 0.9  # of the worst lag of a stream, at each batch of it
 _NEVER = np.iinfo(np.int64).max // 4  # lag of a stream that follows no clock
 
@@ -97,6 +98,7 @@ class Book:
             counts: of the batch, by `counts.count`.
             arrivals: of the batch.
         """
+        hour = self.clock // _HOUR_NS
         self._arrive(arrivals)
         self._add(counts)
         limits = self._limits(self.clock)
@@ -105,7 +107,9 @@ class Book:
         if self._borrowed:
             self.series, self._borrowed = self.series.copy(), False
         units = self._close(limits)
-        self._prune()
+        # Once an hour of event time, since it sorts all that is known.
+        if hour != self.clock // _HOUR_NS or len(self.series) > self._settings.series_max:
+            self._prune()
         return units
 
     def unfinished(self, counts: pl.DataFrame) -> list[Unit]:

@@ -96,7 +96,8 @@ def _number(value: float) -> str:
 
 
 def _span(unit: Mapping[str, Any]) -> str:
-    return f"{_at(unit['start'])} to {_at(unit['end'])}"
+    start, end = unit["start"], unit["end"]
+    return f"{_at(start)} to {end:%H:%M}" if start.date() == end.date() else f"{_at(start)} to {_at(end)}"
 
 
 def _at(time: datetime) -> str:
