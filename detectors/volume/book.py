@@ -26,7 +26,7 @@ from detectors.volume.counts import (
     merged,
     total_of,
 )
-from detectors.volume.forecast import Lesson, bunched, expect, habit, learn, surprise_quiet
+from detectors.volume.forecast import Lesson, expect, habit, learn, surprise_quiet
 from detectors.volume.series import HOURS, Series
 from detectors.volume.settings import VolumeSettings
 from detectors.volume.units import SILENCE, Part, Streams, Unit, units_of
@@ -279,7 +279,7 @@ class Book:
 
     def _steps(self, begin: int, limit: int, with_lines: list[int]) -> Iterator[tuple[int, int]]:
         """Steps from `begin` to before `limit`: each interval with lines alone, those between by the hour."""
-        hour = max(1, _HOUR_S // self._settings.interval_s)
+        hour = max(1, int(self._settings.hour))
         longest = max(1, int(self._settings.gap_s // self._settings.interval_s))
         at = begin
         for target in (*with_lines, limit):
@@ -373,8 +373,7 @@ class Book:
         quiet = np.array([begun + float((expected.low * length).sum())])
         if quiet[0] < self._settings.deviation_min:
             return []
-        mean = np.array([expected.low.mean()])
-        surprise = surprise_quiet(quiet, bunched(expected.spread[:1], mean, self._settings.burst_lines))
+        surprise = surprise_quiet(quiet, expected.at(slice(0, 1)), np.ones(1, np.bool_), self._settings)
         score = float((surprise / habit(self.series, total, "low", self._settings))[0])
         name, latest = self.names[int(key[0])], self.latest.get(int(key[0]), "")
         part = Part(TOTAL, "", "", 0.0, float(quiet[0]), score, latest)

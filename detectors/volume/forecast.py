@@ -4,7 +4,8 @@ The expected number of an interval is that of its hour of the week, drawn toward
 usual level, times how the last hour compares with what was expected of it. Counts scatter like a negative binomial with
 variance m + a m^2; a is learned from the errors of the forecasts themselves, which is what a forecast is unsure by.
 The surprise of a count is -log10 of its tail. Zeros in a row are one event: with a, the chance that nothing comes while
-q lines are expected is (1 + a q)^(-1/a), so that a silence becomes certain, but slowly where a series is unsteady.
+q lines are expected is (1 + a q)^(-1/a), so that a silence becomes certain, but slowly where a series is unsteady. The
+silence of a stream teaches nothing for a day, or its own zeros would soon excuse it.
 
 A surprise is divided by the third worst that the series has shown, or by what any series shows now and then: the score
 says how many times worse than its usual worst a series does. What was seen three times is a habit.
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from detectors.table import Rows
+from detectors.volume.counts import TOTAL
 from detectors.volume.series import (
     ERRORS_N,
     EXCESS,
@@ -63,6 +65,10 @@ class Expected:
         """What is no burst yet: after a drop the usual number is no burst."""
         return np.maximum(self.usual, self.now)
 
+    def at(self, mask: NDArray[np.bool_] | slice) -> Expected:
+        """Some of its rows."""
+        return Expected(self.usual[mask], self.now[mask], self.spread[mask])
+
 
 def expect(series: Series, rows: Rows, hour: Rows) -> Expected:
     """Forecast one interval of each row, in its hour of the week."""
@@ -94,9 +100,16 @@ def surprise_low(count: Floats, mean: Floats, spread: Floats) -> Floats:
     return _decades(betainc(size, count + 1.0, size / (size + mean)))
 
 
-def surprise_quiet(quiet: Floats, spread: Floats) -> Floats:
-    """-log10 of the chance that nothing comes while `quiet` lines are expected."""
-    return np.asarray(np.minimum(np.log1p(spread * quiet) / (spread * np.log(10.0)), _DECADES_MAX), np.float64)
+def surprise_quiet(quiet: Floats, expected: Expected, whole: NDArray[np.bool_], settings: VolumeSettings) -> Floats:
+    """-log10 of the chance that nothing comes while `quiet` lines are expected.
+
+    Of a `whole` stream the bunches of an hour add up, and hours are independent. A template or an entity may just be
+    over: its silence is one bunch that did not come.
+    """
+    hours = np.where(whole, np.maximum(quiet / (settings.hour * np.maximum(expected.low, 1e-6)), 1.0), 1.0)
+    spread = bunched(expected.spread, np.where(whole, quiet / hours, expected.low), settings.burst_lines)
+    decades = hours * np.log1p(spread * quiet / hours) / (spread * np.log(10.0))
+    return np.asarray(np.minimum(decades, _DECADES_MAX), np.float64)
 
 
 def bunched(spread: Floats, mean: Floats, burst_lines: float) -> Floats:
@@ -124,9 +137,25 @@ class Lesson:
     low: Floats  # surprise downwards; of a run of zeros only when it has ended
     quiet: Floats  # expected since the last line, after this step
 
+    def at(self, mask: NDArray[np.bool_]) -> Lesson:
+        """The lesson of some of its rows."""
+        return Lesson(
+            rows=self.rows[mask],
+            count=self.count[mask],
+            steps=self.steps[mask],
+            interval=self.interval[mask],
+            hour=self.hour[mask],
+            expected=self.expected.at(mask),
+            high=self.high[mask],
+            low=self.low[mask],
+            quiet=self.quiet[mask],
+        )
+
 
 def learn(series: Series, lesson: Lesson, settings: VolumeSettings) -> None:
     """Learn counts; what is far off the expectation only in part."""
+    series["quiet"][lesson.rows] = lesson.quiet
+    lesson = lesson.at(~_is_silence(series, lesson, settings))
     rows, steps, mean = lesson.rows, lesson.steps, lesson.expected.now
     deviation = np.sqrt(mean * settings.burst_lines + lesson.expected.spread * mean**2)
     known = series["age"][rows] > 0
@@ -140,9 +169,19 @@ def learn(series: Series, lesson: Lesson, settings: VolumeSettings) -> None:
     fade = 0.5 ** (steps * settings.interval_s / (settings.peaks_halflife_days * 86_400.0))
     for side, surprise in (("high", lesson.high), ("low", lesson.low)):
         series[side][rows] = _peaks(series[side][rows] * fade[:, None], surprise)
-    series["quiet"][rows] = lesson.quiet
     series["seen"][rows] = np.where(lesson.count > 0, lesson.interval, series["seen"][rows])
     series["age"][rows] += steps
+
+
+def _is_silence(series: Series, lesson: Lesson, settings: VolumeSettings) -> NDArray[np.bool_]:
+    """Which rows are streams in the first day of a silence worth telling."""
+    lasts = lesson.interval - series["seen"][lesson.rows]
+    return np.asarray(
+        (series["facet"][lesson.rows] == TOTAL)
+        & (lesson.quiet >= settings.deviation_min / 2)
+        & (lasts <= 24.0 * settings.hour),
+        np.bool_,
+    )
 
 
 def _add(series: Series, lesson: Lesson, count: Floats, known: NDArray[np.bool_], settings: VolumeSettings) -> None:

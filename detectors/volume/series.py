@@ -89,7 +89,8 @@ class Series:
     def copy(self) -> Series:
         """Another object that knows the same."""
         twin = Series()
-        twin._arrays = {name: array[: self._size].copy() for name, array in self._arrays.items()}
+        # With its room for more rows, which the next admission would have to make again.
+        twin._arrays = {name: array.copy() for name, array in self._arrays.items()}
         twin._size = self._size
         twin._index = self._index.copy()
         twin.texts = dict(self.texts)

@@ -45,3 +45,8 @@ class VolumeSettings:
     open_max: int = 200_000  # counts of intervals that are not over; beyond it the smallest are dropped
     reasons_max: int = 4  # series told about one interval
     text_chars_max: int = 240  # of an example line, with its time and host, in explanations
+
+    @property
+    def hour(self) -> float:
+        """Intervals in an hour."""
+        return 3600.0 / self.interval_s

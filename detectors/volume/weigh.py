@@ -83,8 +83,8 @@ def weigh(series: Series, step: Step, settings: VolumeSettings, *, closed: bool)
         low = _too_few(count, low_bar, expected.spread, steady, settings)
         before = series["quiet"][rows]
         quiet = np.where(count == 0, before + step.steps[place] * expected.low, 0.0)
-        silence = _silence(quiet, expected, steady, settings)
-        ended = np.where(count > 0, _silence(before, expected, steady, settings), 0.0)
+        silence = _silence(quiet, expected, facet, steady, settings)
+        ended = np.where(count > 0, _silence(before, expected, facet, steady, settings), 0.0)
         low = np.maximum(low, silence)
         told = (count > 0) | _tells(facet, before, quiet, _stream_is_silent(count, place, facet), settings)
     score = np.maximum(high / habit(series, rows, "high", settings), low / habit(series, rows, "low", settings) * told)
@@ -141,11 +141,12 @@ def _too_few(count: Floats, bar: Floats, spread: Floats, ripe: NDArray[np.bool_]
     return low
 
 
-def _silence(quiet: Floats, expected: Expected, ripe: NDArray[np.bool_], settings: VolumeSettings) -> Floats:
+def _silence(
+    quiet: Floats, expected: Expected, facet: NDArray[np.int8], ripe: NDArray[np.bool_], settings: VolumeSettings
+) -> Floats:
     off = ripe & (quiet >= settings.deviation_min)
     low = np.zeros(len(quiet))
-    spread = bunched(expected.spread[off], expected.low[off], settings.burst_lines)
-    low[off] = surprise_quiet(quiet[off], spread)
+    low[off] = surprise_quiet(quiet[off], expected.at(off), facet[off] == TOTAL, settings)
     return low
 
 

@@ -61,3 +61,19 @@ def test_a_burst_is_told_once_for_its_stream_with_what_it_is_made_of(taught: Vol
 def test_a_few_lines_more_or_less_are_nothing(taught: VolumeDetector, shop: Records) -> None:
     scores = taught.score(shop(1_400, 2.0, after=END, seed=9))
     assert told(taught, scores) == []
+
+
+def test_the_longer_a_stream_is_silent_the_surer_it_is(taught: VolumeDetector, shop: Records) -> None:
+    others = shop(3_000, 5.0, after=END, seed=3).filter(pl.col("stream") != "s1")
+    scores: list[float] = []
+    for hour in range(1, 5):
+        part = others.filter(pl.col("time").is_between(_at(hour - 1), _at(hour), closed="left"))
+        told_of = pl.concat([taught.score(part), taught.advance(START + END + timedelta(hours=hour))])
+        taught.fit(part)
+        scores.append(max(told_of.filter(pl.col("stream") == "s1")["score"]))
+    assert scores == sorted(scores)
+    assert scores[-1] > 2 * scores[0] > 2
+
+
+def _at(hour: int) -> datetime:
+    return START + END + timedelta(hours=hour)
