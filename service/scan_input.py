@@ -199,7 +199,8 @@ def _records(chunk: Chunk, source: Source, identity: str, reading: _Reading) -> 
         fingerprint="",
         lines=decoded.with_columns(pl.lit(None, pl.String).alias("identity")),
     )
-    records = reading.parser.parse(batch, 0)
+    # What a file holds was there to be seen when it was written.
+    records = reading.parser.parse(batch, 0).with_columns(pl.col("time").alias("observed_time"))
     reading.parser.new_templates()
     places = decoded["position"]
     numbers = pl.DataFrame(

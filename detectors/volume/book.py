@@ -1,9 +1,8 @@
-"""The volume detector's book: clocks of the streams, counts of intervals that are not over, and what was learned."""
+"""The volume detector's book: counts of intervals that are not over, and what was learned."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from detectors.hashing import Hashes, hash64
-from detectors.table import Rows, Table
+from detectors.hashing import Hashes
+from detectors.table import Rows
+from detectors.volume.clocks import Arrivals, Clocks
 from detectors.volume.counts import (
     COUNTS,
     DISTINCT,
@@ -37,25 +37,6 @@ from tocsin.state import State
 KIND, VERSION = "volume", 1
 _HOUR_S = 3600
 _HOUR_NS = _HOUR_S * SECOND_NS
-_LAG_KEPT = 0.9  # of the worst lag of a stream, at each batch of it
-_NEVER = np.iinfo(np.int64).max // 4  # lag of a stream that follows no clock
-
-
-@dataclass(frozen=True, slots=True)
-class Arrivals:
-    """What a batch says about clocks."""
-
-    streams: pl.DataFrame  # `stream` (hash), `name`, `oldest` and `newest` line (ns), by name
-    times: Rows  # of all lines, ns, sorted
-
-
-def arrivals_of(records: pl.DataFrame) -> Arrivals:
-    """Clocks of RECORDS, sorted by time."""
-    time = pl.col("time").to_physical()
-    rows = records.group_by(pl.col("stream").alias("name")).agg(time.min().alias("oldest"), time.max().alias("newest"))
-    rows = rows.sort("name")
-    rows = rows.with_columns(pl.Series("stream", hash64(rows["name"])))
-    return Arrivals(rows, records["time"].to_physical().to_numpy())
 
 
 class Book:
@@ -65,19 +46,10 @@ class Book:
         self._settings = settings
         self._width = settings.interval_s * SECOND_NS
         self.series = Series()
-        self.streams = Table(
-            {
-                "next": np.int64,  # first interval that is not closed
-                "newest": np.int64,  # ns of the latest line
-                "heard": np.int64,  # latest closed interval with lines
-                "lag": np.int64,  # ns that its lines arrive behind the tenant's clock
-                "age": np.float64,  # intervals closed
-            }
-        )
+        self.streams = Clocks(settings)
         self.names: dict[int, str] = {}  # of streams, by hash
         self.latest: dict[int, str] = {}  # event id of the latest line of each stream
         self.open = pl.DataFrame(schema=COUNTS)  # not sorted, a series may have several rows
-        self.clock = 0  # ns of event time of the tenant
         self.late = 0  # counts that came after their interval was closed
         self.dropped = 0  # counts dropped for lack of room
         self._borrowed = False  # the series are another book's as well
@@ -87,7 +59,7 @@ class Book:
         book = Book(self._settings)
         book.series, book.streams, book.open = self.series, self.streams.copy(), self.open
         book.names, book.latest = dict(self.names), dict(self.latest)
-        book.clock, book.late, book.dropped = self.clock, self.late, self.dropped
+        book.late, book.dropped = self.late, self.dropped
         book._borrowed = True
         return book
 
@@ -98,17 +70,17 @@ class Book:
             counts: of the batch, by `counts.count`.
             arrivals: of the batch.
         """
-        hour = self.clock // _HOUR_NS
-        self._arrive(arrivals)
+        hour = self.streams.clock // _HOUR_NS
+        self.names |= self.streams.arrive(arrivals)
         self._add(counts)
-        limits = self._limits(self.clock)
+        limits = self.streams.limits()
         if not (limits > self.streams["next"]).any():
             return []
         if self._borrowed:
             self.series, self._borrowed = self.series.copy(), False
         units = self._close(limits)
         # Once an hour of event time, since it sorts all that is known.
-        if hour != self.clock // _HOUR_NS or len(self.series) > self._settings.series_max:
+        if hour != self.streams.clock // _HOUR_NS or len(self.series) > self._settings.series_max:
             self._prune()
         return units
 
@@ -130,7 +102,7 @@ class Book:
     def silent(self, until: int) -> list[Unit]:
         """Units of the streams that say nothing as of `until`, ns of event time, although they follow that clock."""
         units: list[Unit] = []
-        limits = self._limits(until)
+        limits = self.streams.limits(until)
         first = np.maximum(self.streams["next"], self.streams["newest"] // self._width + 1)
         ripe = self.streams["age"] >= self._settings.history_min
         for row in np.flatnonzero((limits > first) & ripe):
@@ -144,7 +116,7 @@ class Book:
         numbers = [name for name, dtype in COUNTS.items() if dtype != pl.String()]
         arrays |= {f"open.{name}": open_counts[name].to_numpy() for name in numbers}
         words = {
-            "clock": self.clock,
+            "clock": self.streams.clock,
             "late": self.late,
             "dropped": self.dropped,
             "names": [self.names[key] for key in self.streams.keys.tolist()],
@@ -178,39 +150,9 @@ class Book:
             self.latest = dict(zip(self.streams.keys.tolist(), words["latest"], strict=True))
             columns = {name: words["open"].get(name, state.arrays.get(f"open.{name}")) for name in COUNTS.names()}
             self.open = pl.DataFrame(columns, schema=COUNTS)
-            self.clock, self.late, self.dropped = (int(words[name]) for name in ("clock", "late", "dropped"))
+            self.streams.clock, self.late, self.dropped = (int(words[name]) for name in ("clock", "late", "dropped"))
         except (KeyError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
             raise StateError(f"volume: {error!r}") from error
-
-    def _arrive(self, arrivals: Arrivals) -> None:
-        """Move the clocks: of the tenant, and how far each stream is behind it."""
-        frame = arrivals.streams
-        keys, oldest, newest = (frame[name].to_numpy() for name in ("stream", "oldest", "newest"))
-        before = self.clock or int(arrivals.times[0])
-        ahead = np.maximum(arrivals.times, before)
-        if np.diff(ahead, prepend=before).max() > self._settings.jump_s * SECOND_NS:
-            # Nobody saw the time between pass, so nobody was silent in it.
-            self.streams["lag"][:] = _NEVER
-        self.clock = int(ahead[-1])
-        behind = np.maximum(before - oldest, 0)
-        rows = self.streams.find(keys)
-        old = rows >= 0
-        lag = self.streams["lag"][rows[old]] if old.any() else np.zeros(0, np.int64)
-        faded = np.where(lag < _NEVER, (lag * _LAG_KEPT).astype(np.int64), 0)
-        if old.any():
-            self.streams["lag"][rows[old]] = np.maximum(faded, behind[old])
-            self.streams["newest"][rows[old]] = np.maximum(self.streams["newest"][rows[old]], newest[old])
-        new = ~old
-        # The interval in which a stream begins is not whole: it is never closed.
-        columns = {
-            "next": oldest[new] // self._width + 1,
-            "newest": newest[new],
-            "heard": oldest[new] // self._width,
-            "lag": behind[new],
-            "age": np.zeros(int(new.sum())),
-        }
-        self.streams.add(keys[new], columns)
-        self.names |= dict(zip(keys[new].tolist(), frame["name"].filter(pl.Series(new)).to_list(), strict=True))
 
     def _add(self, counts: pl.DataFrame) -> None:
         rows = self.streams.find(counts["stream"].to_numpy())
@@ -226,15 +168,6 @@ class Book:
             ranked = self.open.sort([pl.col("group") > 0, -pl.col("count"), "interval", "key"])
             self.dropped += len(ranked) - self._settings.open_max // 2
             self.open = ranked.head(self._settings.open_max // 2)
-
-    def _limits(self, clock: int) -> Rows:
-        """First interval of each stream that is not over yet, by its own lines or by the clock that it follows."""
-        settings = self._settings
-        late = int(settings.lateness_s * SECOND_NS)
-        own = self.streams["newest"] - late
-        lag = self.streams["lag"]
-        followed = np.where(lag <= settings.in_step_s * SECOND_NS, clock - np.minimum(lag, _NEVER) - late, own)
-        return np.asarray(np.maximum(own, followed) // self._width, np.int64)
 
     def _close(self, limits: Rows) -> list[Unit]:
         """Weigh and learn every interval before `limits`, one step after another."""

@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from detectors.detector import empty_scores
-from detectors.volume.book import Book, arrivals_of
+from detectors.volume.book import Book
+from detectors.volume.clocks import arrivals_of
 from detectors.volume.counts import count
 from detectors.volume.explain import explain
 from detectors.volume.settings import VolumeSettings

@@ -75,5 +75,22 @@ def test_the_longer_a_stream_is_silent_the_surer_it_is(taught: VolumeDetector, s
     assert scores[-1] > 2 * scores[0] > 2
 
 
+def test_streams_that_are_sent_in_turns_are_not_silent_between_their_turns(shop: Records) -> None:
+    detector = VolumeDetector()
+    lines = shop(20_000, 72.0)
+    for part in range(36):
+        arrival = pl.lit(_hour(100 + part)).cast(pl.Datetime("ns", "UTC"))
+        of_part = pl.col("time").is_between(_hour(2 * part), _hour(2 * part + 2), closed="left")
+        batch = lines.filter(of_part).with_columns(observed_time=arrival)
+        late = pl.col("stream").is_in(["s2"] if part > 30 else [])
+        for turn in (batch.filter(~late), batch.filter(late)):
+            assert not [word for word in told(detector, detector.score(turn)) if "silent" in word]
+            detector.fit(turn)
+
+
+def _hour(hour: int) -> datetime:
+    return START + timedelta(hours=hour)
+
+
 def _at(hour: int) -> datetime:
     return START + END + timedelta(hours=hour)
