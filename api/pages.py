@@ -22,6 +22,7 @@ router = APIRouter(include_in_schema=False)
 
 _SHOWN_MAX = 20  # findings drawn on the page of an incident; the others are a link away
 _ROWS_MAX = 500  # of a query on the page
+_LATELY = 5  # resolved incidents below those that are active
 _QUERY = "SELECT severity, status, title, opened_at\nFROM incidents\nORDER BY last_at DESC\nLIMIT 20"
 _STATUSES: dict[str, tuple[IncidentStatus, ...]] = {
     "active": ("open", "acknowledged"),
@@ -63,6 +64,8 @@ def incident_list(  # noqa: PLR0913 -- the parameters of the address
             cursor=cursor,
         ),
     )
+    unfiltered = status == "active" and not severity_min and not entity and not cursor
+    lately = incidents.IncidentsAsked(statuses=_STATUSES["resolved"], limit=_LATELY)
     streams = catalogue.streams_of(parts, caller.tenant)
     address = urlencode({**asked, **({"cursor": cursor} if cursor else {})})
     return page(
@@ -73,8 +76,9 @@ def incident_list(  # noqa: PLR0913 -- the parameters of the address
         asked=asked,
         address=f"/?{address}",
         next_address=f"/?{urlencode({**asked, 'cursor': found.next_cursor})}" if found.next_cursor else None,
-        unfiltered=status == "active" and not severity_min and not entity and not cursor,
+        unfiltered=unfiltered,
         incidents=found.incidents,
+        lately=incidents.find(parts, caller.tenant, lately).incidents if unfiltered else (),
         open_count=sum(incident.status == "open" for incident in found.incidents),
         streams=streams,
         line_count=sum(stream.event_count for stream in streams),

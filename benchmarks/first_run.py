@@ -228,9 +228,9 @@ def ship_nodes(source: Path, place: Path, url: str) -> int:
             position[node] = stamp
         ordered.append((position.get(node, ""), node, line))
     ordered.sort(key=lambda each: each[0])
-    for start in range(0, len(ordered), 6000):
+    for start in range(0, len(ordered), 20_000):
         parts: dict[int, list[str]] = {}
-        for _, node, line in ordered[start : start + 6000]:
+        for _, node, line in ordered[start : start + 20_000]:
             parts.setdefault(node, []).append(line)
         for node, lines in parts.items():
             file = place / f"node{node}-{start}.log"
