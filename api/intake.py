@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import polars as pl
 from fastapi import Request
@@ -23,14 +23,20 @@ from starlette.requests import ClientDisconnect
 
 from api.problems import ProblemError, busy
 from api.settings import ApiSettings
-from ingest.batch import Batch, Rejected, encode
+from ingest.batch import Batch, Part, Rejected, encode, encode_all
 from ingest.limits import Limits, decompress
 
-ENCODINGS = ("", "identity", "gzip", "zstd", "deflate")
+T = TypeVar("T")
+
+ENCODINGS = ("", "identity", "gzip", "zstd", "deflate", "snappy")
 _IDENTITY = re.compile(r"[\x21-\x7e]{1,128}\Z")
 
 #: What a protocol brings: the decompressed body to lines and poison lines.
 Decoder = Callable[[bytes], tuple[pl.DataFrame, tuple[Rejected, ...]]]
+
+
+#: The same for a protocol that brings lines of several streams at once.
+PartsDecoder = Callable[[bytes], tuple[Part, ...]]
 
 
 class JournalWriter(Protocol):
@@ -67,6 +73,15 @@ class Taken:
     accepted: int
     rejected: tuple[Rejected, ...]
     rejected_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenParts:
+    """What became of one request with lines of several streams."""
+
+    parts: tuple[Part, ...]
+    accepted: int
+    rejected: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,18 +125,62 @@ class Intake:
             InputError: the body is not what it claims to be; TooLargeError: it is over a limit.
             FullError: there is no room.
         """
-        encoding = request.headers.get("content-encoding", "").strip().lower()
-        if encoding not in ENCODINGS:
-            raise ProblemError(
-                415,
-                f"Content-Encoding header: {encoding[:40]!r} is not supported; send gzip, zstd, deflate or identity",
-                headers={"Accept-Encoding": "gzip, zstd, deflate"},
-            )
+        encoding = encoding_of(request)
         async with self._body(request) as body:
             if sender.identity is None:
                 return await self._keep(sender, body, encoding, decoder)
             async with self._alone((sender.tenant, sender.stream, sender.identity)):
                 return await self._keep_once(sender, body, encoding, decoder)
+
+    async def take_parts(
+        self, request: Request, tenant: str, decoder: PartsDecoder, *, encoding: str | None = None
+    ) -> TakenParts:
+        """Read, decode and keep a body with lines of several streams, all or none; return once it is durable.
+
+        Args:
+            request: its body and headers.
+            tenant: of the key.
+            decoder: of the protocol.
+            encoding: of the body; None for what the header says.
+
+        Raises:
+            ProblemError, InputError, TooLargeError, FullError: as `take`.
+        """
+        encoding = encoding_of(request) if encoding is None else encoding
+        async with self._body(request) as body:
+            observed_time = self._clock()
+            fingerprint = _fingerprint(body)
+
+            def decode() -> tuple[tuple[Part, ...], bytes]:
+                parts = tuple(
+                    part
+                    for part in decoder(decompress(body, encoding, self._limits))
+                    if part.lines.height or part.rejected
+                )
+                batches = [
+                    Batch(
+                        tenant=tenant,
+                        stream=part.stream,
+                        observed_time=observed_time,
+                        identity=None,
+                        fingerprint=fingerprint,
+                        lines=part.lines,
+                        rejected=part.rejected,
+                    )
+                    for part in parts
+                ]
+                return parts, encode_all(batches) if batches else b""
+
+            parts, payload = await self._in_thread(decode)
+            taken = TakenParts(
+                parts=parts,
+                accepted=sum(part.lines.height for part in parts),
+                rejected=sum(len(part.rejected) for part in parts),
+            )
+            if parts:
+                await asyncio.shield(asyncio.wrap_future(self._journal.append(payload)))
+                self._meters.taken(accepted=taken.accepted, rejected=taken.rejected, size=len(body))
+            return taken
 
     def close(self) -> None:
         """Let the decoding threads end."""
@@ -179,7 +238,7 @@ class Intake:
             rejected_count=len(batch.rejected),
         )
 
-    async def _in_thread(self, decode: Callable[[], tuple[Batch, bytes]]) -> tuple[Batch, bytes]:
+    async def _in_thread(self, decode: Callable[[], T]) -> T:
         if self._decoding >= self._settings.decode_threads + self._settings.decode_waiting_max:
             raise busy("more bodies are being decoded than this service has room for")
         self._decoding += 1
@@ -233,6 +292,18 @@ class Intake:
         except ClientDisconnect:
             raise ProblemError(400, f"body, position {received[0]}: the sender hung up") from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def encoding_of(request: Request) -> str:
+    """How the body is compressed, by its header."""
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ENCODINGS:
+        raise ProblemError(
+            415,
+            f"Content-Encoding header: {encoding[:40]!r} is not supported; send gzip, zstd, deflate or snappy",
+            headers={"Accept-Encoding": "gzip, zstd, deflate"},
+        )
+    return encoding
 
 
 def _too_large(size_max: int) -> ProblemError:

@@ -17,6 +17,7 @@ from tocsin.record import LINES, empty_lines
 
 _VERSION = 1
 _MAGIC = b"TB"
+_MAGIC_OF_MANY = b"TM"
 _STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}\Z")
 
 
@@ -30,6 +31,15 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one request brought for one stream, before anybody said whose and when."""
+
+    stream: str
+    lines: pl.DataFrame  # LINES
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What one request brought into one stream."""
 
@@ -40,6 +50,9 @@ class Batch:
     fingerprint: str  # of the body; tells a repeated batch from another one under the same name
     lines: pl.DataFrame  # LINES
     rejected: tuple[Rejected, ...] = ()
+
+
+_UNFIT = re.compile(r"[^A-Za-z0-9._:@-]+")
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -64,6 +77,15 @@ def check_stream(name: str) -> str:
     if _STREAM.match(name) is None:
         raise InputError(f"stream {name[:64]!r}: 1 to 128 letters, digits or any of ._:@- and a letter or digit first")
     return name
+
+
+def stream_name(text: str, default: str) -> str:
+    """A permitted stream name that reads like `text`; `default` where nothing of it is left.
+
+    For names that senders choose for purposes of their own: service names, indices, tags.
+    """
+    name = _UNFIT.sub("-", text[:128]).strip("-._:@")
+    return name or default
 
 
 def tick(observed_time: datetime) -> Batch:
@@ -91,6 +113,42 @@ def encode(batch: Batch) -> bytes:
     if batch.lines.height:
         batch.lines.write_ipc_stream(body, compression="uncompressed")
     return body.getvalue()
+
+
+def encode_all(batches: Sequence[Batch]) -> bytes:
+    """Several batches as one entry of the journal: `TM`, version, and each with its length before it."""
+    if len(batches) == 1:
+        return encode(batches[0])
+    body = io.BytesIO()
+    body.write(_MAGIC_OF_MANY + _VERSION.to_bytes(2, "little"))
+    for batch in batches:
+        content = encode(batch)
+        body.write(len(content).to_bytes(4, "little") + content)
+    return body.getvalue()
+
+
+def decode_all(payload: bytes) -> tuple[Batch, ...]:
+    """The batches that `encode_all` was given.
+
+    Raises:
+        CorruptionError: these are not the bytes of batches, or of another version.
+    """
+    if payload[:2] != _MAGIC_OF_MANY:
+        return (decode(payload),)
+    version = int.from_bytes(payload[2:4], "little")
+    if version != _VERSION:
+        raise CorruptionError(f"journal entry: batches of version {version}, this program reads version {_VERSION}")
+    batches: list[Batch] = []
+    position = 4
+    while position < len(payload):
+        end = position + 4 + int.from_bytes(payload[position : position + 4], "little")
+        if end > len(payload):
+            raise CorruptionError("journal entry: damaged batches (the last one is cut short)")
+        batches.append(decode(payload[position + 4 : end]))
+        position = end
+    if not batches:
+        raise CorruptionError("journal entry: damaged batches (there is none)")
+    return tuple(batches)
 
 
 def decode(payload: bytes) -> Batch:

@@ -40,7 +40,7 @@ def decompress(body: bytes, encoding: str, limits: Limits) -> bytes:
 
     Args:
         body: as received.
-        encoding: gzip, zstd, deflate, identity or "".
+        encoding: gzip, zstd, deflate, snappy (one block, without frames), identity or "".
         limits: where to stop.
 
     Raises:
@@ -61,7 +61,11 @@ def decompress(body: bytes, encoding: str, limits: Limits) -> bytes:
         return _inflate(body, _ZLIB_WINDOW if wrapped else -_ZLIB_WINDOW, limits)
     if encoding == "zstd":
         return _unzstd(body, limits)
-    raise InputError(f"Content-Encoding {encoding[:40]!r} is not supported; send gzip, zstd, deflate or identity")
+    if encoding == "snappy":
+        return _unsnappy(body, limits)
+    raise InputError(
+        f"Content-Encoding {encoding[:40]!r} is not supported; send gzip, zstd, deflate, snappy or identity"
+    )
 
 
 def _size_max(compressed: int, limits: Limits) -> int:
@@ -118,3 +122,17 @@ def _unzstd(body: bytes, limits: Limits) -> bytes:
             raise InputError(f"body, position {len(body)}: cut short in the middle of its compressed data") from error
         raise InputError(f"body: damaged compression ({reason})") from error
     return bytes(memoryview(buffer)[:size])
+
+
+def _unsnappy(body: bytes, limits: Limits) -> bytes:
+    # A block says its size at its beginning, and the library makes room for it at once: the claim is checked first.
+    try:
+        size = cramjam.snappy.decompress_raw_len(body)
+    except cramjam.DecompressionError as error:
+        raise InputError(f"body: damaged compression ({error})") from error
+    if size > _size_max(len(body), limits):
+        raise _too_large(0, len(body), limits)
+    try:
+        return bytes(cramjam.snappy.decompress_raw(body))
+    except cramjam.DecompressionError as error:
+        raise InputError(f"body: damaged compression ({error})") from error

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from detectors.panel import DetectorStatus, Panel, PanelSettings
-from ingest.batch import Batch, Rejected, decode
+from ingest.batch import Batch, Rejected, decode_all
 from ingest.journal import Entry
 from ingest.parse import Parser, ParseSettings, Template
 from service.event_time import Clocks
@@ -118,7 +118,7 @@ class Pipeline:
         """
         assert entries[0].offset >= self.offset, "steps go forward; entries that the journal lost are passed over"
         try:
-            taken = [(entry.offset, decode(entry.payload)) for entry in entries]
+            taken = [(entry.offset, batch) for entry in entries for batch in decode_all(entry.payload)]
             asked = self._ask([batch for _, batch in taken])
             # All of them were kept, so the database knows every key, unless it is too old and was pruned. The first
             # time is the one that came when it says.
@@ -180,11 +180,11 @@ class Pipeline:
         taken: list[Taken] = []
         lines = 0
         for entry in entries:
-            batch = decode(entry.payload)
-            lines += batch.lines.height
+            batches = decode_all(entry.payload)
+            lines += sum(batch.lines.height for batch in batches)
             if taken and lines > self._settings.step.lines_max:
                 break
-            taken.append((entry.offset, batch))
+            taken += [(entry.offset, batch) for batch in batches]
         return taken
 
     def _ask(self, batches: Sequence[Batch]) -> Asked:
@@ -290,16 +290,17 @@ def _newest(records: pl.DataFrame) -> datetime:
 
 def _bury(transaction: Transaction, entry: Entry, reason: str, at: datetime) -> None:
     try:
-        batch = decode(entry.payload)
+        batches = decode_all(entry.payload)
     except CorruptionError as error:
         rejected = (Rejected(line=1, detail=f"{reason}; {error}", raw=entry.payload),)
         transaction.put_dead_letters("default", f"journal-{entry.offset}", rejected, at)
         return
-    lines = zip(batch.lines["position"], batch.lines["body"], batch.lines["attributes"], strict=True)
-    unread = tuple(
-        Rejected(line=position + 1, detail=reason, raw=f"{body or ''}\t{attributes or ''}".strip().encode())
-        for position, body, attributes in lines
-    )
-    transaction.put_dead_letters(batch.tenant, batch.stream, (*batch.rejected, *unread), at)
-    if batch.identity is not None:
-        transaction.put_batch(batch.tenant, batch.stream, batch.identity, batch.fingerprint, batch.observed_time)
+    for batch in batches:
+        lines = zip(batch.lines["position"], batch.lines["body"], batch.lines["attributes"], strict=True)
+        unread = tuple(
+            Rejected(line=position + 1, detail=reason, raw=f"{body or ''}\t{attributes or ''}".strip().encode())
+            for position, body, attributes in lines
+        )
+        transaction.put_dead_letters(batch.tenant, batch.stream, (*batch.rejected, *unread), at)
+        if batch.identity is not None:
+            transaction.put_batch(batch.tenant, batch.stream, batch.identity, batch.fingerprint, batch.observed_time)

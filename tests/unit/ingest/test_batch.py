@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from ingest.batch import Batch, Rejected, check_stream, decode, encode, tick
+from ingest.batch import Batch, Rejected, check_stream, decode, decode_all, encode, encode_all, stream_name, tick
 from tocsin.errors import CorruptionError, InputError
 from tocsin.record import LINES, empty_lines
 
@@ -92,3 +92,24 @@ def test_streams_have_names_that_fit_in_a_path_and_a_query(name: str) -> None:
 def test_other_names_of_streams_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="stream"):
         check_stream(name)
+
+
+def test_several_batches_are_one_entry() -> None:
+    batches = [a_batch(), replace(a_batch(), stream="db", identity=None), tick(NOW)]
+    for one, other in zip(decode_all(encode_all(batches)), batches, strict=True):
+        assert_same(one, other)
+    assert_same(decode_all(encode_all(batches[:1]))[0], batches[0])
+
+
+@pytest.mark.parametrize("size", [3, 7, 60, -1])
+def test_several_batches_cut_short_are_corruption(size: int) -> None:
+    with pytest.raises(CorruptionError):
+        decode_all(encode_all([a_batch(), a_batch()])[:size])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("web", "web"), ("my service/eu", "my-service-eu"), ("-x-", "x"), ("", "other"), ("\u4e16", "other")],
+)
+def test_names_of_others_become_stream_names(text: str, name: str) -> None:
+    assert check_stream(stream_name(text, "other")) == name

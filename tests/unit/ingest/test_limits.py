@@ -119,3 +119,13 @@ def test_a_plain_body_has_the_same_limit() -> None:
 def test_an_unknown_encoding_is_named() -> None:
     with pytest.raises(InputError, match="'br' is not supported"):
         decompress(b"x", "br", LIMITS)
+
+
+def test_a_snappy_block_is_read_and_its_claim_is_checked_before_it_is_believed() -> None:
+    assert decompress(bytes(cramjam.snappy.compress_raw(TEXT)), "snappy", LIMITS) == TEXT
+    claims_4_gib = b"\xff\xff\xff\xff\x0f" + b"\x00a"
+    with pytest.raises(TooLargeError):
+        decompress(claims_4_gib, "snappy", LIMITS)
+    for damaged in (b"\xff", b"\x05\x00a", bytes(cramjam.snappy.compress_raw(TEXT))[:-3]):
+        with pytest.raises(InputError, match="damaged"):
+            decompress(damaged, "snappy", LIMITS)
