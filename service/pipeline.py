@@ -20,6 +20,7 @@ from ingest.journal import Entry
 from ingest.parse import Parser, ParseSettings, Template
 from service.event_time import Clocks
 from service.keep import Shelf, keep
+from service.line_names import LineNames
 from service.recent import RecentLines
 from service.step import Asked, BatchKey, Portion, StepReport, StepSettings, UnansweredError, Understood
 from storage.transaction import Transaction
@@ -63,6 +64,7 @@ class Pipeline:
         self._settings = settings
         self._shelf = shelf
         self._parser = Parser(settings.parse)
+        self._names = LineNames(settings.step.names_max)
         self._panels: dict[str, Panel] = {}
         self._recent: dict[str, RecentLines] = {}
         self._clocks = Clocks(settings.step.lag_s_max)
@@ -155,7 +157,8 @@ class Pipeline:
         """All that is known, with the offset up to which it was seen."""
         panels = {f"{_PANEL}{tenant}": panel.state() for tenant, panel in sorted(self._panels.items())}
         words = {"offset": self.offset, "clocks": self._clocks.words()}
-        return State(kind=_KIND, version=_VERSION, words=words, children={"parser": self._parser.state()} | panels)
+        knowing = {"parser": self._parser.state(), "names": self._names.state()}
+        return State(kind=_KIND, version=_VERSION, words=words, children=knowing | panels)
 
     def restore(self, state: State) -> None:
         """Know what `state` knows and nothing else.
@@ -166,6 +169,7 @@ class Pipeline:
         words = state.expect(_KIND, _VERSION).words
         try:
             self._parser.restore(state.children["parser"])
+            self._names.restore(state.children["names"])
             self._clocks.restore(words["clocks"])
             self._panels.clear()
             for name, child in state.children.items():
@@ -202,7 +206,8 @@ class Pipeline:
         """Parse and watch; one portion for each tenant that has new events or whose time has passed."""
         frames: defaultdict[str, list[pl.DataFrame]] = defaultdict(list)
         before = {tenant: self._clocks.now(tenant) for tenant in per_day}
-        arrived = [(batch, offset) for offset, batch in taken if batch.tenant and batch.lines.height]
+        fresh = [(self._names.new_lines(batch), offset) for offset, batch in taken if batch.tenant]
+        arrived = [(batch, offset) for batch, offset in fresh if batch.lines.height]
         for (batch, _), records in zip(arrived, self._parser.parse_all(arrived), strict=True):
             frames[batch.tenant].append(records)
             self._clocks.seen(batch.tenant, _newest(records), batch.observed_time)

@@ -41,6 +41,7 @@ class StepSettings:
     recent_bytes_max: int = 32 * 2**20  # the same, whichever is reached first
     evidence_lines_max: int = 10  # raw lines kept of one finding; a message shows 5, the page 50 of an incident
     lag_s_max: float = 3600.0  # events older than this when they come are history: no clock moves them on
+    names_max: int = 1_000_000  # of lines that senders named, 8 bytes each: what they may send again in another request
     detectors_s: float = 5.0  # how often the state of the detectors is written for people to see
 
 

@@ -16,6 +16,7 @@ from ingest.batch import Batch, Rejected, encode, tick
 from ingest.journal import Entry
 from ingest.parse import ParseSettings
 from service.keep import Shelf
+from service.line_names import LineNames
 from service.pipeline import Pipeline, PipelineSettings
 from service.step import OutOfStepError, StepSettings
 from storage.events import EventStore
@@ -152,6 +153,28 @@ def test_a_batch_that_comes_again_with_its_identity_is_taken_once(bench: Bench) 
     bench.take(batch)
     assert bench.kept().height == 6
     assert bench.store.reads.batch_fingerprint("default", "auth", "key-1") == "f"
+
+
+def named(names: list[str | None]) -> Batch:
+    batch = a_batch([(START + timedelta(seconds=place), f"line {name}") for place, name in enumerate(names)])
+    return replace(batch, lines=batch.lines.with_columns(pl.Series("identity", names, dtype=pl.String)))
+
+
+def test_a_line_that_its_sender_named_is_taken_once_in_whatever_request_it_comes(bench: Bench) -> None:
+    bench.take(named(["a", "b", "b", None]))
+    bench.take(named(["c", "b", None]))
+    bench.take(named(["a"]))
+    assert sorted(bench.kept()["body"]) == ["line None", "line None", "line a", "line b", "line c"]
+
+
+def test_the_names_of_lines_are_known_after_a_restart_and_bounded() -> None:
+    names = LineNames(6)
+    assert names.new_lines(named(["a", "b"])).lines.height == 2
+    again = LineNames(6)
+    again.restore(names.state())
+    assert again.new_lines(named(["a", "c", "d"])).lines["body"].to_list() == ["line c", "line d"]
+    assert again.new_lines(named(["b", "e", "f", "g"])).lines.height == 3
+    assert again.new_lines(named(["a"])).lines.height == 1
 
 
 def test_a_line_that_could_not_be_read_is_a_dead_letter_and_the_others_are_kept(bench: Bench) -> None:
