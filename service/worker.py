@@ -57,6 +57,7 @@ class WorkerSettings:
     attempts_max: int = (
         3  # of a step that fails or kills the process; then entries go one by one, then one is put aside
     )
+    asides_max: int = 3  # entries put aside in a row; if a fourth fails too it is not the lines' fault, and it is kept
     retry_s: float = 0.5  # before the second attempt; doubled each time
     retry_s_max: float = 30.0  # a database that comes back is found within this time
     outbox_poll_s: float = 1.0  # retries that are due; new messages are announced and do not wait
@@ -103,6 +104,7 @@ class Worker:
         self._is_sound = False  # what is in memory is what the database's offset says
         self._single_until = 0  # entries before this one are processed one by one: one of them is poison
         self._failures = 0
+        self._asides = 0  # entries put aside since one was processed
         self._models: dict[str, tuple[DetectorStatus, ...]] = {}  # what the snapshot under way knows
         self._saved_at = time.monotonic()
 
@@ -174,19 +176,23 @@ class Worker:
     def _step(self, entries: Sequence[Entry], stopping: threading.Event) -> None:
         attempt = self._parts.attempts.begin(entries[0].offset, len(entries))
         if attempt.count > self._settings.attempts_max:
-            if len(entries) == 1:
+            if len(entries) > 1:
+                log.error("step_taken_apart", first=entries[0].offset, entries=len(entries))
+                self._single_until = entries[-1].offset + 1
+                entries = entries[:1]
+                self._parts.attempts.begin(entries[0].offset, 1)
+            elif self._asides < self._settings.asides_max:
                 self._put_aside(entries[0])
                 return
-            log.error("step_taken_apart", first=entries[0].offset, entries=len(entries))
-            self._single_until = entries[-1].offset + 1
-            entries = entries[:1]
-            self._parts.attempts.begin(entries[0].offset, 1)
+            else:
+                log.error("nothing_can_be_processed", entry=entries[0].offset, put_aside_before=self._asides)
         self._is_sound = False
         understood = self._pipeline.understand(entries)
         report = self._keep(understood, stopping)
         if report is None:
             return
         self._is_sound = True
+        self._asides = 0
         self._parts.attempts.survived()
         if report.changes:
             self._parts.nudge()
@@ -226,6 +232,7 @@ class Worker:
         reason = f"journal entry {entry.offset} could not be processed in {self._settings.attempts_max} attempts"
         log.error("batch_put_aside", entry=entry.offset, reason=reason)
         self._pipeline.put_aside(entry, reason)
+        self._asides += 1
         self._parts.attempts.survived()
         # At once: a replay must not meet it again, it may be of the kind that ends the process.
         self._saved(self._parts.snapshots.wait())

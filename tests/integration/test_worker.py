@@ -195,6 +195,20 @@ def test_a_batch_that_cannot_be_processed_is_put_aside_after_some_attempts_and_t
     assert site.events() == 60
 
 
+def test_where_nothing_can_be_processed_few_batches_are_put_aside_and_the_others_wait(site: Site) -> None:
+    site.append(*(payload(number) for number in range(6)))
+
+    def broken(point: str) -> None:
+        if point == "asked":
+            raise RuntimeError("a version that cannot work")
+
+    with structlog.testing.capture_logs() as logs, site.working(broken, worker__retry_s_max=0.05):
+        wait_for(lambda: any(entry["event"] == "nothing_can_be_processed" for entry in logs))
+    assert len(letters(site)) == 60
+    site.work_until(6)
+    assert site.events() == 60
+
+
 def test_a_batch_that_kills_the_process_is_put_aside_after_as_many_starts(site: Site) -> None:
     site.append(payload(0))
     for _ in range(3):
