@@ -27,6 +27,7 @@ from api import (
     stream,
     webhooks,
 )
+from api.dialects import Dialect, refusal
 from api.guard import Door, Guard, hosts_of, is_loopback
 from api.meters import Timed
 from api.openapi import Application
@@ -39,6 +40,9 @@ log = structlog.get_logger()
 
 #: In the order in which the reference explains them.
 _MODULES = (ingest, incidents, findings, catalogue, sql, stream, webhooks, silences, budgets, health, pages)
+
+#: Protocols with refusals of their own.
+_DIALECTS: tuple[Dialect, ...] = ()
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -80,6 +84,7 @@ def create_app(services: Services) -> FastAPI:
         loopback=loopback,
         allow_open=loopback,
         hosts=hosts_of([settings.public_url], settings.allowed_hosts),
+        dialects=_DIALECTS,
     )
     app.add_middleware(Guard, door=door)
     app.add_middleware(Timed, meters=parts.meters)
@@ -95,6 +100,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _answer(request: Request, problem: ProblemError) -> Response:
     if wants_page(request):
         return problem_page(request, problem)
+    answer = refusal(_DIALECTS, request.url.path, request.headers, problem)
+    if answer is not None:
+        return answer
     return problem_response(problem.status, problem.detail, headers=problem.headers, members=problem.members)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
@@ -13,7 +12,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.auth import OPEN_CALLER, Caller
+from api.credentials import Credential, credential_of
+from api.dialects import Dialect, refusal
 from api.keyring import KeyRing
+from api.paths import path_of
 from api.problems import ProblemError, problem_response
 from api.sessions import COOKIE, Sessions
 
@@ -51,6 +53,7 @@ class Door:
     loopback: bool  # bound to a loopback address
     allow_open: bool  # without any key, everyone on loopback is let in
     hosts: frozenset[str]  # further host names this service answers to
+    dialects: tuple[Dialect, ...] = ()  # protocols with refusals of their own
 
 
 def is_loopback(host: str) -> bool:
@@ -80,6 +83,7 @@ class Guard:
             else:  # no route speaks WebSocket
                 await send({"type": "websocket.close", "code": 1008})
             return
+        scope["path"] = path_of(scope)
         answer = await self._refusal(scope)
         if answer is None:
             await self._app(scope, receive, _with_headers(send))
@@ -101,6 +105,9 @@ class Guard:
                     return HTMLResponse(_AGAIN)
                 there = scope["path"] + (f"?{query}" if (query := scope["query_string"].decode("latin-1")) else "")
                 return RedirectResponse(f"/login?next={quote(there, safe='')}", status_code=303)
+            answer = refusal(self._door.dialects, scope["path"], headers, problem)
+            if answer is not None:
+                return answer
             return problem_response(problem.status, problem.detail, headers=problem.headers, members=problem.members)
         return None
 
@@ -127,36 +134,27 @@ class Guard:
 
     async def _caller(self, headers: Headers) -> Caller:
         keyring = self._door.keyring
-        authorization = headers.get("authorization")
-        if authorization is not None:
-            caller = await self._caller_of_header(authorization)
-            if caller is not None:
-                return caller
-            raise _unauthorized("Authorization header: this key is unknown, revoked or expired")
+        credential = credential_of(headers)
+        if credential is not None:
+            return await self._caller_with(credential)
         key_id = self._door.sessions.key_id(session_cookie(headers))
         caller = await keyring.caller_of_session(key_id) if key_id else None
         if caller is not None:
             return caller
-        if self._door.allow_open and not await keyring.has_keys():
+        if await self._is_open():
             return OPEN_CALLER
         raise _unauthorized("Authorization header: a key is needed, as `Bearer tocsin_...`")
 
-    async def _caller_of_header(self, authorization: str) -> Caller | None:
-        scheme, _, text = authorization.partition(" ")
-        if scheme.lower() == "bearer":
-            return await self._door.keyring.caller_of_key(text)
-        if scheme.lower() == "basic":  # for senders that know nothing else: the key is the password
-            caller = await self._door.keyring.caller_of_key(_password(text))
-            return replace(caller, via="password") if caller else None
-        return None
+    async def _caller_with(self, credential: Credential) -> Caller:
+        caller = await self._door.keyring.caller_of_key(credential.text)
+        if caller is not None:
+            return replace(caller, via=credential.via)
+        if credential.obliged and await self._is_open():
+            return OPEN_CALLER
+        raise _unauthorized(f"{credential.where} header: this key is unknown, revoked or expired")
 
-
-def _password(text: str) -> str:
-    """The password of Basic authentication, or an empty text."""
-    try:
-        return base64.b64decode(text.strip(), validate=True).decode("utf-8", "replace").partition(":")[2]
-    except ValueError:
-        return ""
+    async def _is_open(self) -> bool:
+        return self._door.allow_open and not await self._door.keyring.has_keys()
 
 
 def is_public(path: str) -> bool:

@@ -12,6 +12,9 @@ from api.auth import Needs, Scope
 from api.guard import is_public
 from api.problems import PROBLEM_JSON
 
+#: Marks an operation of somebody else's protocol, which is answered in its words, also when it is refused.
+PROTOCOL = "x-protocol"
+
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _EVERYWHERE = {
     "400": "A parameter or the body cannot be understood; `detail` says which",
@@ -86,5 +89,6 @@ def _complete(operation: dict[str, Any], scope: Scope | None) -> None:
         if not code.startswith("2"):
             if code == "422":
                 response["description"] = _EVERYWHERE["422"]
-            response["content"] = {PROBLEM_JSON: {"schema": _PROBLEM}}
+            if PROTOCOL not in operation:
+                response["content"] = {PROBLEM_JSON: {"schema": _PROBLEM}}
     operation["responses"] = dict(sorted(responses.items()))

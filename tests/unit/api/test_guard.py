@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import pytest
 from starlette.websockets import WebSocketDisconnect
@@ -35,10 +36,56 @@ def test_the_key_as_a_password_opens_it_too(house: House) -> None:
     assert answer.status_code == 200
 
 
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "write"),
+    [
+        ("Authorization", lambda key: f"ApiKey {key}"),
+        ("Authorization", lambda key: f"ApiKey {b64('tocsin:' + key)}"),
+        ("Authorization", lambda key: f"apikey {b64(':' + key)}"),
+        ("Authorization", lambda key: f"Splunk {key}"),
+        ("Authorization", lambda key: f"splunk {key}"),
+        ("Authorization", lambda key: f"Basic {b64('x:' + key)}"),
+        ("DD-API-KEY", lambda key: key),
+    ],
+)
+def test_a_key_is_understood_where_any_protocol_puts_it(house: House, header: str, write: Callable[[str], str]) -> None:
+    key = house.key("read")
+    assert house.client().get("/v1/incidents", headers={header: write(key)}).status_code == 200
+    assert house.client().get("/v1/incidents", headers={header: write(key[:-8] + "00000000")}).status_code == 401
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "Splunk any"}, {"DD-API-KEY": "any"}])
+def test_senders_that_must_send_some_key_may_send_any_while_the_service_is_open(
+    house: House, headers: dict[str, str]
+) -> None:
+    client = house.client()
+    assert client.get("/v1/incidents", headers=headers).status_code == 200
+    assert client.post("/v1/ingest/app", headers=headers | {"Origin": "https://evil.example"}).status_code == 403
+    house.key("read")
+    assert house.client().get("/v1/incidents", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["//v1/ingest/app", "/v1//ingest///app", "/v1/ingest/app/", "/v1/ingest/app//"])
+def test_slashes_too_many_change_nothing(house: House, path: str) -> None:
+    assert house.client().post(f"http://127.0.0.1:8780{path}", content=b"line\n").json()["accepted"] == 1
+
+
+def test_slashes_inside_a_name_are_kept(house: House) -> None:
+    for value in ("http://a.example//b/", "http:%2F%2Fa.example%2F%2Fb%2F"):
+        answer = house.client().get(f"/v1/entities/url/{value}")
+        assert "http://a.example//b/" in answer.text, answer.text
+
+
 @pytest.mark.parametrize(
     "authorization",
     [
         "Bearer",
+        "ApiKey",
+        "ApiKey nonsense",
         "Bearer nonsense",
         "Bearer tocsin_abcdef_0123456789012345678901234567890123456789",
         "Basic !!!",
