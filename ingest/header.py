@@ -186,10 +186,9 @@ def headers(bodies: pl.Series, *, observed_time: datetime) -> pl.DataFrame:
     frame = pl.DataFrame({"head": bodies.str.head(_HEAD_CHARS)}).with_row_index("row")
     frame = frame.filter(~pl.col("head").str.starts_with("{"))  # a JSON object has fields, not a header
     found = [_empty()]
-    forms = _in_order(WHOLES, frame["head"])
-    leads = _in_order(LEADS, frame["head"])
-    # Wholes before leads: a lead also matches the beginning of some wholes.
-    for form in (*forms, *leads):
+    # Wholes before leads: a lead also matches the beginning of some wholes. Those in use before the others: a stranger
+    # among thousands of lines may be read by a lead, its time is the same.
+    for form in _in_order((*WHOLES, *LEADS), frame["head"]):
         if frame.is_empty():
             break
         matched, frame = _matches(form, frame)
