@@ -15,12 +15,15 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from api import (
+    elasticsearch,
     budgets,
     catalogue,
     findings,
+    gelf,
     health,
     incidents,
     ingest,
+    journald,
     pages,
     silences,
     sql,
@@ -38,11 +41,26 @@ from tocsin.errors import TocsinError
 
 log = structlog.get_logger()
 
-#: In the order in which the reference explains them.
-_MODULES = (ingest, incidents, findings, catalogue, sql, stream, webhooks, silences, budgets, health, pages)
+#: In the order in which the reference explains them; `/{index}/_bulk` comes last.
+_MODULES = (
+    ingest,
+    journald,
+    gelf,
+    incidents,
+    findings,
+    catalogue,
+    sql,
+    stream,
+    webhooks,
+    silences,
+    budgets,
+    health,
+    pages,
+    elasticsearch,
+)
 
 #: Protocols with refusals of their own.
-_DIALECTS: tuple[Dialect, ...] = ()
+_DIALECTS: tuple[Dialect, ...] = (elasticsearch.DIALECT,)
 
 _STATIC = Path(__file__).parent / "static"
 

@@ -148,39 +148,55 @@ class Intake:
         """
         encoding = encoding_of(request) if encoding is None else encoding
         async with self._body(request) as body:
-            observed_time = self._clock()
-            fingerprint = _fingerprint(body)
+            return await self.keep_parts(tenant, body, encoding, decoder)
 
-            def decode() -> tuple[tuple[Part, ...], bytes]:
-                parts = tuple(
-                    part
-                    for part in decoder(decompress(body, encoding, self._limits))
-                    if part.lines.height or part.rejected
-                )
-                batches = [
-                    Batch(
-                        tenant=tenant,
-                        stream=part.stream,
-                        observed_time=observed_time,
-                        identity=None,
-                        fingerprint=fingerprint,
-                        lines=part.lines,
-                        rejected=part.rejected,
-                    )
-                    for part in parts
-                ]
-                return parts, encode_all(batches) if batches else b""
+    async def keep_parts(self, tenant: str, body: bytes, encoding: str, decoder: PartsDecoder) -> TakenParts:
+        """Decode and keep what `take_parts` has read.
 
-            parts, payload = await self._in_thread(decode)
-            taken = TakenParts(
-                parts=parts,
-                accepted=sum(part.lines.height for part in parts),
-                rejected=sum(len(part.rejected) for part in parts),
+        Raises:
+            ProblemError, InputError, TooLargeError, FullError: as `take`.
+        """
+        observed_time = self._clock()
+        fingerprint = _fingerprint(body)
+
+        def decode() -> tuple[tuple[Part, ...], bytes]:
+            parts = tuple(
+                part for part in decoder(decompress(body, encoding, self._limits)) if part.lines.height or part.rejected
             )
-            if parts:
-                await asyncio.shield(asyncio.wrap_future(self._journal.append(payload)))
-                self._meters.taken(accepted=taken.accepted, rejected=taken.rejected, size=len(body))
-            return taken
+            batches = [
+                Batch(
+                    tenant=tenant,
+                    stream=part.stream,
+                    observed_time=observed_time,
+                    identity=None,
+                    fingerprint=fingerprint,
+                    lines=part.lines,
+                    rejected=part.rejected,
+                )
+                for part in parts
+            ]
+            return parts, encode_all(batches) if batches else b""
+
+        parts, payload = await self._in_thread(decode)
+        taken = TakenParts(
+            parts=parts,
+            accepted=sum(part.lines.height for part in parts),
+            rejected=sum(len(part.rejected) for part in parts),
+        )
+        if parts:
+            await asyncio.shield(asyncio.wrap_future(self._journal.append(payload)))
+            self._meters.taken(accepted=taken.accepted, rejected=taken.rejected, size=len(body))
+        return taken
+
+    def hold(self, size: int) -> None:
+        """Count bytes against all bodies in flight; fewer than none when they are let go.
+
+        Raises:
+            ProblemError: there is no room for them.
+        """
+        if size > 0 and self._inflight_bytes + size > self._settings.inflight_bytes_max:
+            raise busy("more bodies are in flight than this service has memory for")
+        self._inflight_bytes += size
 
     def close(self) -> None:
         """Let the decoding threads end."""
@@ -280,9 +296,7 @@ class Intake:
                 async for chunk in request.stream():
                     if received[0] + len(chunk) > size_max:
                         raise _too_large(size_max)
-                    if self._inflight_bytes + len(chunk) > settings.inflight_bytes_max:
-                        raise busy("more bodies are in flight than this service has memory for")
-                    self._inflight_bytes += len(chunk)
+                    self.hold(len(chunk))
                     received[0] += len(chunk)
                     chunks.append(chunk)
                     idle.reschedule(min(loop.time() + settings.body_idle_s, ends_at))

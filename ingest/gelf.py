@@ -1,0 +1,123 @@
+"""GELF over HTTP: one message, or one a line, into LINES by service."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from ingest.batch import Part, Rejected, stream_name
+from ingest.conventions import Asked, Row, to_lines
+from ingest.json_rows import Rows, rows_of_json, rows_of_ndjson
+from ingest.limits import Limits, decompress
+from ingest.lines import reject, split, text_of
+from tocsin.errors import InputError
+from tocsin.record import LINES
+
+#: GELF's name -> OpenTelemetry's. Further fields lose their leading `_` and keep their names.
+_NAMES = {
+    "host": "host.name",
+    "file": "code.file.path",
+    "line": "code.line.number",
+    "_container_id": "container.id",
+    "_container_name": "container.name",
+    "_image_id": "container.image.id",
+    "_image_name": "container.image.name",
+    "_pid": "process.pid",
+    "_process_name": "process.executable.name",
+    "_thread_name": "thread.name",
+    "_thread": "thread.name",
+    "_service": "service.name",
+    "_service_name": "service.name",
+    "_service.name": "service.name",
+    "_app": "service.name",
+    "_application": "service.name",
+    "_application_name": "service.name",
+}
+_STREAM_FIELDS = ("service.name", "facility", "container.name", "tag")
+_MESSAGE_FIELDS = ("short_message", "full_message", "message")
+_GZIP = b"\x1f\x8b"
+
+
+def decode_gelf(body: bytes, limits: Limits) -> tuple[Part, ...]:
+    """Lines of GELF messages, by stream. The body may be compressed by gzip or zlib: its first bytes tell.
+
+    Senders name both encodings at once in their header, or none, so the header says nothing.
+
+    Raises:
+        InputError: the body as a whole cannot be read, or is empty.
+        TooLargeError: it is over a limit.
+    """
+    text = text_of(decompress(body, _encoding(body), limits))
+    if not text or text.isspace():
+        raise InputError("body: it is empty")
+    found = _rows(text, limits)
+    members: dict[str, list[int]] = {}
+    refused: dict[str, list[Rejected]] = {}
+    for at, row in enumerate(found.rows):
+        found.rows[at] = renamed = _renamed(row)
+        stream = _stream(renamed)
+        why = _why_refused(renamed)
+        if why is None:
+            members.setdefault(stream, []).append(at)
+        else:
+            raw = found.texts[at] if found.texts is not None else msgspec.json.encode(row).decode()
+            refused.setdefault(stream, []).append(reject(found.positions[at], raw, why, limits))
+    if found.rejected:
+        refused.setdefault("gelf", []).extend(found.rejected)
+    return tuple(
+        Part(stream=stream, lines=_lines(found, members.get(stream, [])), rejected=tuple(refused.get(stream, ())))
+        for stream in dict.fromkeys((*members, *refused))
+    )
+
+
+def _encoding(body: bytes) -> str:
+    if body.startswith(_GZIP):
+        return "gzip"
+    is_zlib = len(body) > 1 and body[0] & 0x0F == zlib.DEFLATED and int.from_bytes(body[:2], "big") % 31 == 0
+    return "deflate" if is_zlib else "identity"
+
+
+def _rows(text: str, limits: Limits) -> Rows:
+    """One message or an array; or, as Graylog takes them in bulk, one a line."""
+    try:
+        return rows_of_json(text, limits)
+    except InputError:
+        parts = split(text, limits)
+        if len(parts.texts) < 2:
+            raise
+        return rows_of_ndjson(parts, limits)
+
+
+def _renamed(row: Row) -> Row:
+    renamed: Row = {}
+    for name, value in row.items():
+        if name != "version" and value is not None:
+            new = _NAMES.get(name) or name.removeprefix("_")
+            renamed.setdefault(new, value)
+    return renamed
+
+
+def _why_refused(row: Row) -> str | None:
+    if any(isinstance(row.get(name), str) and row[name] for name in _MESSAGE_FIELDS):
+        return None
+    return "field 'short_message': missing, or no text"
+
+
+def _stream(row: Row) -> str:
+    names: list[Any] = [row.get(name) for name in _STREAM_FIELDS]
+    return stream_name(next((name for name in names if isinstance(name, str) and name), ""), "gelf")
+
+
+def _lines(found: Rows, members: list[int]) -> pl.DataFrame:
+    if not members:
+        return pl.DataFrame(schema=LINES)
+    rows = [found.rows[at] for at in members]
+    for row in rows:
+        row["short_message"] = next(
+            row[name] for name in _MESSAGE_FIELDS if isinstance(row.get(name), str) and row[name]
+        )
+    asked = Asked(message_field="short_message")
+    return to_lines(rows, [found.positions[at] for at in members], asked).lines
