@@ -158,7 +158,7 @@ def _named(name: str, shape: Path) -> tuple[Path, ...]:
 def _read_shape(rows: list[Row], index: list[int], roles: _Roles, columns: _Columns) -> None:
     body = _take(rows, roles.message)
     if None in body:
-        body = [_json(row) if text is None else text for text, row in zip(body, rows, strict=True)]
+        body = [json_text(row) if text is None else text for text, row in zip(body, rows, strict=True)]
     columns.index += index
     columns.rows += rows
     columns.times += [roles.times] * len(rows)
@@ -228,48 +228,49 @@ def _why_unread(row: Row, name: str) -> str:
     value = _holder(row, paths[0]).get(paths[0][-1]) if paths else None
     if value is None:
         return f"field {name[:64]!r}: missing"
-    return f"field {name[:64]!r}: {_json(value)[:64]} is no time"
+    return f"field {name[:64]!r}: {json_text(value)[:64]} is no time"
 
 
 def _attributes(rows: Sequence[Row]) -> list[str]:
     text = _encoder.encode_lines(rows).decode()
     texts = text.split("\n")[: len(rows)]
-    return [_json(row) for row in rows] if _NUL in text else texts
+    return [json_text(row) for row in rows] if _NUL in text else texts
 
 
 def _without_nul(value: Any) -> Any:
     # As deep as `json_depth_max` at most.
     if isinstance(value, str):
-        return _clean(value)
+        return clean(value)
     if isinstance(value, dict):
-        return {_clean(key): _without_nul(item) for key, item in value.items()}
+        return {clean(key): _without_nul(item) for key, item in value.items()}
     return [_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """`text` without NUL, which databases cannot keep."""
     return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
-def _json(value: object) -> str:
+def json_text(value: object) -> str:
+    """JSON of a value, without NUL."""
     text = _encoder.encode(value).decode()
     # The four digits may follow a backslash that is text itself, so the value is cleaned and not its text.
     return _encoder.encode(_without_nul(value)).decode() if _NUL in text else text
 
 
 def _text(value: object) -> str | None:
-    return _clean(value) or None if isinstance(value, str) else None
+    return clean(value) or None if isinstance(value, str) else None
 
 
 def _message(value: object) -> str | None:
     if isinstance(value, str):
-        return value if value and "\0" not in value else _clean(value) or None
-    return None if value is None else _json(value)
+        return value if value and "\0" not in value else clean(value) or None
+    return None if value is None else json_text(value)
 
 
 def _id(value: object) -> str | None:
     if isinstance(value, str):
-        return _clean(value) if 0 < len(value) <= _ID_LENGTH_MAX else None
+        return clean(value) if 0 < len(value) <= _ID_LENGTH_MAX else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 

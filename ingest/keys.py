@@ -63,7 +63,7 @@ _NAMES = {
         src_mac dst_mac port_name ifindex_name""",
     "container": """container container_id containerid container_name containername pod pod_name podname pod_uid
         k8s_pod_name k8s_pod_uid k8s_container_name kubernetes_pod_name kubernetes_container_name docker_container_id
-        cid""",
+        cid service_instance_id""",
     "account": """account account_id accountid account_number accountnumber acct_id acctid aws_account_id
         awsaccountid cloud_account_id subscription_id subscriptionid tenant_id tenantid project_id projectid iban card
         card_id cardid card_number pan sender receiver from_account to_account src_account dst_account beneficiary
