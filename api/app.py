@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from api import (
-    elasticsearch,
     budgets,
     catalogue,
+    elasticsearch,
     findings,
     gelf,
     health,
