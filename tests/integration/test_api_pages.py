@@ -71,9 +71,11 @@ def test_the_list_shows_what_is_active_and_filters_the_rest(house: House, story:
     first, second = house.tell(story(), story(summary="disk of db-1 is full", entities=("host:db-1",)))
     client = house.client()
     client.patch(f"/v1/incidents/{second}", json={"status": "resolved"})
-    active = client.get("/", headers=HTML).text
+    active, lately = client.get("/", headers=HTML).text.split("Resolved lately</h2>")
     assert first in active
     assert second not in active
+    assert second in lately
+    assert "Resolved lately" not in client.get("/?severity_min=1", headers=HTML).text
     everything = client.get("/?status=all", headers=HTML).text
     assert second in everything
     assert (
