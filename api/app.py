@@ -24,6 +24,7 @@ from api import (
     incidents,
     ingest,
     journald,
+    otlp,
     pages,
     silences,
     sql,
@@ -44,6 +45,7 @@ log = structlog.get_logger()
 #: In the order in which the reference explains them; `/{index}/_bulk` comes last.
 _MODULES = (
     ingest,
+    otlp,
     journald,
     gelf,
     incidents,
@@ -60,7 +62,7 @@ _MODULES = (
 )
 
 #: Protocols with refusals of their own.
-_DIALECTS: tuple[Dialect, ...] = (elasticsearch.DIALECT,)
+_DIALECTS: tuple[Dialect, ...] = (elasticsearch.DIALECT, otlp.DIALECT)
 
 _STATIC = Path(__file__).parent / "static"
 

@@ -14,7 +14,6 @@ from ingest.limits import Limits
 from tocsin.errors import TooLargeError
 from tocsin.record import LINES
 
-_STREAMS_MAX = 1000  # of one request; a collector gathers for tens of services (chosen, not measured)
 _REPEATS_MAX = 4  # lines with the resource on each may be so many times the largest body, 256 MiB (chosen)
 _NS_MAX = 2**63 - 1
 _STREAM_CHARS_MAX = 128
@@ -117,8 +116,8 @@ class Sheet:
     def _columns(self) -> _Columns:
         columns = self._streams.get(self._stream)
         if columns is None:
-            if len(self._streams) == _STREAMS_MAX:
-                raise TooLargeError(f"body: more than {_STREAMS_MAX} services; send it in parts")
+            if len(self._streams) == self._limits.streams_max:
+                raise TooLargeError(f"body: lines of more than {self._limits.streams_max} streams; send it in parts")
             columns = self._streams[self._stream] = _Columns()
         return columns
 
