@@ -24,8 +24,10 @@ from api import (
     incidents,
     ingest,
     journald,
+    loki,
     otlp,
     pages,
+    prometheus,
     silences,
     sql,
     stream,
@@ -46,6 +48,8 @@ log = structlog.get_logger()
 _MODULES = (
     ingest,
     otlp,
+    loki,
+    prometheus,
     journald,
     gelf,
     incidents,
@@ -90,8 +94,9 @@ def create_app(services: Services) -> FastAPI:
     )
     parts = start(services)
     app.state.parts = parts
-    app.include([module.router for module in _MODULES])
+    # First, because what is below /static asks for no key.
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.include([module.router for module in _MODULES])
     app.add_exception_handler(TocsinError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)

@@ -21,6 +21,9 @@ class Meters:
         )
         self.bytes = Counter("tocsin_ingest_bytes", "Bytes of the bodies that were taken.", registry=self.registry)
         self.batches = Counter("tocsin_ingest_batches", "Bodies that were taken.", registry=self.registry)
+        self.stale_markers = Counter(
+            "tocsin_ingest_stale_markers", "Ends of series that Prometheus reported.", registry=self.registry
+        )
         self.seconds = Histogram(
             "tocsin_http_request_seconds",
             "Time from the first byte of a request to the last of its answer.",
