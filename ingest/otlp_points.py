@@ -72,8 +72,8 @@ def _distribution(item: Point, wire: Wire) -> dict[str, Number]:
     point = item.point
     count = point.count or 0
     if item.kind == "summary":
-        total = point.sum
-        more = {f"quantile.{each.quantile or 0}": each.value or 0 for each in point.quantile_values or ()}
+        total = point.sum or 0.0
+        more = {f"quantile.{each.quantile or 0.0}": each.value or 0.0 for each in point.quantile_values or ()}
     else:
         total = wire.field(point, "sum")
         more = {name: value for name in ("min", "max") if (value := wire.field(point, name)) is not None}

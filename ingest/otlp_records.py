@@ -30,7 +30,7 @@ def line_of_log(record: Any, wire: Wire, limits: Limits) -> Line:
         fields["event.name"] = name
     level = record.severity_text
     severity = _severity(record.severity_number, level)
-    if level and of_level(level) != severity:  # else it says nothing more
+    if level and (severity is None or of_level(level) != severity):  # else it says nothing more
         fields["severity_text"] = level
     body = _text(wire.value(record.body, limits.json_depth_max), limits)
     return Line(
