@@ -23,7 +23,7 @@ TIME_NAMES = (
     *("@timestamp", "timestamp", "time", "ts", "@t", "datetime", "date_time", "eventtime", "event_time", "_time"),
     *("__realtime_timestamp", "_source_realtime_timestamp", "timeunixnano", "observedtimeunixnano", "event.created"),
     *("time_iso8601", "created_at", "createdat", "logged_at", "utctime", "systemtime", "timecreated", "asctime"),
-    *("start_time", "unixtime", "syslog_timestamp", "date"),
+    *("start_time", "unixtime", "syslog_timestamp", "timereported", "timegenerated", "date"),
 )
 SEVERITY_NAMES: Mapping[str, Callable[[object], int | None]] = {
     "severity_number": of_number,

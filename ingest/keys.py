@@ -26,7 +26,7 @@ _NAMES = {
         computername server server_name servername rhost dhost shost dvchost workstation workstation_name
         workstationname src_host dst_host dest_host source_host destination_host remote_host peer_host target_host
         agent_hostname instance instance_name instance_id instanceid k8s_node_name kubernetes_host vm vm_name
-        fqdn upstream_host peer peer_name broker""",
+        fqdn fromhost upstream_host peer peer_name broker""",
     "service": """service service_name servicename svc svc_name app app_name appname application application_name
         component component_name program facility_name systemd_unit k8s_deployment_name deployment
         deployment_name target_service upstream_service dependency callee caller_service peer_service job job_name""",
