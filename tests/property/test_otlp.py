@@ -47,7 +47,7 @@ def in_json(document: Any) -> Any:
     }
 
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+texts = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
 def pairs(value: Any) -> Any:

@@ -126,7 +126,7 @@ def test_a_request_over_a_limit_is_refused_whole(limits: dict[str, int], says: s
         group = json.loads(request(Signal.LOGS, {}, resource={"attributes": attributes(service_name=name)}))
         document["resourceLogs"] += group["resourceLogs"]
     with pytest.raises(TooLargeError, match=says):
-        decode(json.dumps(document).encode(), limits=replace(LIMITS, **limits))  # type: ignore[arg-type]  # whole numbers
+        decode(json.dumps(document).encode(), limits=replace(LIMITS, **limits))
 
 
 def test_a_large_resource_on_very_many_records_is_refused() -> None:
