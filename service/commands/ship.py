@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingest.batch import check_stream
 from service.commands.options import (
     FORMATS,
     Config,
@@ -61,7 +62,7 @@ def ship(  # noqa: PLR0913 -- the options of the command
     from service import ship as ships
 
     options = ships.ShipOptions(
-        stream=stream,
+        stream=check_stream(stream),
         url=url or settings.base_url,
         key=key_text(key, key_file),
         format=one_of(form, FORMATS, "--format"),  # type: ignore[arg-type]  # checked
