@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from api import (
     budgets,
     catalogue,
+    datadog,
     elasticsearch,
     findings,
     gelf,
@@ -29,6 +30,7 @@ from api import (
     pages,
     prometheus,
     silences,
+    splunk,
     sql,
     stream,
     webhooks,
@@ -52,6 +54,8 @@ _MODULES = (
     prometheus,
     journald,
     gelf,
+    splunk,
+    datadog,
     incidents,
     findings,
     catalogue,
@@ -66,7 +70,7 @@ _MODULES = (
 )
 
 #: Protocols with refusals of their own.
-_DIALECTS: tuple[Dialect, ...] = (elasticsearch.DIALECT, otlp.DIALECT)
+_DIALECTS: tuple[Dialect, ...] = (splunk.DIALECT, datadog.DIALECT, elasticsearch.DIALECT, otlp.DIALECT)
 
 _STATIC = Path(__file__).parent / "static"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from api import elasticsearch
+from api import datadog, elasticsearch, gelf, journald, loki, otlp, prometheus, splunk
 from api.auth import Scope
 from api.guard import is_public
 from api.openapi import scope_of
@@ -69,9 +69,10 @@ SCOPES = {
 #: Whatever is served beside taking lines is there for those who send them.
 SCOPES |= {
     f"{method} {route.path}": "ingest"
-    for route in elasticsearch.router.routes
+    for module in (datadog, elasticsearch, gelf, journald, loki, otlp, prometheus, splunk)
+    for route in module.router.routes
     if isinstance(route, APIRoute)
-    for method in route.methods
+    for method in route.methods or ()
 }
 
 
