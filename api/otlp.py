@@ -61,7 +61,7 @@ Sender = Annotated[Caller, Depends(Needs(Scope.INGEST))]
 
 
 async def logs(request: Request, caller: Sender) -> Response:
-    """Takes log records of OpenTelemetry and answers when they are on disk.
+    """Take log records of OpenTelemetry and answer when they are on disk.
 
     The stream is `service.name`. A record carries the attributes of its resource and scope beside its own. Records that
     cannot be read are counted in `partial_success` and kept as dead letters; the others are taken.
@@ -70,12 +70,12 @@ async def logs(request: Request, caller: Sender) -> Response:
 
 
 async def metrics(request: Request, caller: Sender) -> Response:
-    """Takes metrics of OpenTelemetry: a data point becomes a line in the stream `<service.name>.metrics`."""
+    """Take metrics of OpenTelemetry: a data point becomes a line in the stream `<service.name>.metrics`."""
     return await _export(request, caller, Signal.METRICS)
 
 
 async def traces(request: Request, caller: Sender) -> Response:
-    """Takes spans of OpenTelemetry: a span becomes a line in the stream `<service.name>.spans`."""
+    """Take spans of OpenTelemetry: a span becomes a line in the stream `<service.name>.spans`."""
     return await _export(request, caller, Signal.SPANS)
 
 
