@@ -54,6 +54,8 @@ def decode_gelf(body: bytes, limits: Limits) -> tuple[Part, ...]:
     if not text or text.isspace():
         raise InputError("body: it is empty")
     found = _rows(text, limits)
+    if not (found.rows or found.rejected):
+        raise InputError("body: there is no message in it")
     members: dict[str, list[int]] = {}
     refused: dict[str, list[Rejected]] = {}
     for at, row in enumerate(found.rows):

@@ -1,7 +1,8 @@
 """Takes the usual beginning of a log line apart: time, severity, host, program, and where the message begins.
 
 A beginning is a time (`LEADS`) and what a program writes behind it (`TAILS`), or one of the forms in which both are
-mixed (`WHOLES`). What a sample of the lines shows is tried first; then everything on what is left.
+mixed (`WHOLES`). What a sample of the lines shows is tried first; then everything on what is left. Before any of them
+may stand the priority of syslog, `<34>`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ _CLOCK = r"(?<clock>[0-9]{1,2}:[0-9]{2}:[0-9]{2})"
 _FRACTION = r"(?:[.,:](?<fraction>[0-9]{1,9}))?"
 _ZONE = r"(?: ?(?<zone>Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?"
 _TAG = r"(?:(?<process>[^\s:\[\]][^:\[\]]{0,63}?)(?:\[(?<pid>[0-9]+)\])?(?: \([^)]*\))?: ?)?"
+_MONTH_DAY = r"[A-Z][a-z]{2} [ 0-9]?[0-9]"
+# RFC 5424 behind its time; the mark of UTF-8 belongs to no message
+_MODERN = r"(?<host>\S+) (?<process>\S+) (?<pid>\S+) \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?\x{FEFF}?"
 
 
 def _ascii(pattern: str) -> str:
@@ -57,8 +61,8 @@ class Form:
     """One way to begin a line.
 
     Attributes:
-        pattern: Rust regex, anchored, for ASCII. Its groups are columns of HEADER, or `level`, `pri`, and for the time
-            `date`, `clock`, `fraction`, `zone` or `epoch`.
+        pattern: Rust regex, anchored, for ASCII. Its groups are columns of HEADER, or `level`, and for the time `date`,
+            `clock`, `fraction`, `zone` or `epoch`.
         strptime: form of `date`, a blank and `clock`; without a year in it the year is guessed.
         starts: whether the message begins where the match ends; else it is the whole line.
     """
@@ -113,15 +117,23 @@ TAILS = (
 
 #: Time and the rest in one.
 WHOLES = (
-    Form(
-        rf"^(?:<(?<pri>[0-9]{{1,3}})>)?(?<date>[A-Z][a-z]{{2}} [ 0-9]?[0-9]) {_CLOCK}{_FRACTION} (?<host>\S+) {_TAG}",
+    Form(  # Cisco IOS: a number, maybe the host, and `*` or `.` where the clock is not set
+        rf"^(?:[0-9]+: )?(?:(?<host>[\w.-]+): )?(?:[0-9]+: )?[*.]?(?<date>{_MONTH_DAY}) {_CLOCK}{_FRACTION}{_ZONE}: ",
+        "%b %e %H:%M:%S",
+    ),
+    Form(  # Cisco ASA
+        rf"^(?<date>{_MONTH_DAY}) (?<year>[0-9]{{4}}) {_CLOCK}{_ZONE}(?: (?<host>[\w.-]+))? ?: ",
+        "%b %e %Y %H:%M:%S",
+    ),
+    Form(  # RFC 3164; on its own machine a program leaves the host out
+        rf"^(?<date>{_MONTH_DAY}) {_CLOCK}{_FRACTION} (?:(?<host>\S*[^\s:]) )?{_TAG}",
         "%b %e %H:%M:%S",
     ),
     Form(
-        rf"^<(?<pri>[0-9]{{1,3}})>[0-9]{{1,2}} (?<date>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})T{_CLOCK}{_FRACTION}{_ZONE} "
-        r"(?<host>\S+) (?<process>\S+) (?<pid>\S+) \S+ (?:-|(?:\[(?:[^\]\\]|\\.)*\])+) ?",
+        rf"^[0-9]{{1,2}} (?<date>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})T{_CLOCK}{_FRACTION}{_ZONE} {_MODERN}",
         "%Y-%m-%d %H:%M:%S",
     ),
+    Form(rf"^[0-9]{{1,2}} - {_MODERN}"),
     Form(
         rf"^(?<date>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})T{_CLOCK}{_FRACTION}{_ZONE} (?<host>[\w.-]+) "
         r"(?<process>[^\s:\[\]]{1,64})(?:\[(?<pid>[0-9]+)\])?: ",
@@ -166,8 +178,13 @@ WHOLES = (
     Form(rf"^[\[<]?{_LEVEL}(?:[\]>]:?|:)\s*(?:(?<process>[A-Za-z_][\w.]*):\s*)?"),
 )
 
+#: Where nothing but the priority stands before the message.
+_TAGGED = Form(r"^(?<process>[A-Za-z_][\w./-]{0,63})(?:\[(?<pid>[0-9]+)\])?: ")
+
 _SAMPLE = 256  # lines looked at to find out which forms are in use
-_HEAD_CHARS = 512  # of a line; no header is longer
+_HEAD_CHARS = 512  # of a line; no header is longer, but for
+_MODERN_CHARS = 4096  # the structured data of RFC 5424
+_PRI = r"^<([0-9]{1,3})>"
 _LOGFMT_LEVEL = r"(?:^|\s)(?:level|lvl|severity)=\"?([A-Za-z]+)"
 _LEAP_YEAR = 2000
 _TOMORROW = timedelta(days=1)  # a clock in another zone may be so far ahead
@@ -185,10 +202,14 @@ def headers(bodies: pl.Series, *, observed_time: datetime) -> pl.DataFrame:
     """
     frame = pl.DataFrame({"head": bodies.str.head(_HEAD_CHARS)}).with_row_index("row")
     frame = frame.filter(~pl.col("head").str.starts_with("{"))  # a JSON object has fields, not a header
+    priorities = _priorities(bodies)
+    if not priorities.is_empty():
+        frame = frame.update(priorities.select("row", "head"), on="row", maintain_order="left")
     found = [_empty()]
-    # Wholes before leads: a lead also matches the beginning of some wholes. Those in use before the others: a stranger
-    # among thousands of lines may be read by a lead, its time is the same.
-    for form in _in_order((*WHOLES, *LEADS), frame["head"]):
+    forms = _in_order(WHOLES, frame["head"])
+    leads = _in_order(LEADS, frame["head"])
+    # Wholes before leads: a lead also matches the beginning of some wholes.
+    for form in (*forms, *leads):
         if frame.is_empty():
             break
         matched, frame = _matches(form, frame)
@@ -197,10 +218,36 @@ def headers(bodies: pl.Series, *, observed_time: datetime) -> pl.DataFrame:
         if form in LEADS:
             matched = _with_tail(matched)
         found.append(_parts(matched, form, observed_time))
+    if not priorities.is_empty():
+        matched, _ = _matches(_TAGGED, frame.join(priorities, on="row", how="semi", maintain_order="left"))
+        found.append(_parts(matched, _TAGGED, observed_time))
     rows = pl.concat(found, how="diagonal")
     answer = pl.DataFrame({"row": pl.int_range(len(bodies), dtype=pl.UInt32, eager=True)})
     answer = answer.join(rows, on="row", how="left", maintain_order="left").with_columns(pl.col("start").fill_null(0))
+    if not priorities.is_empty():
+        answer = _with_priorities(answer, priorities)
     return answer.select(pl.col(name).cast(dtype) for name, dtype in HEADER.items())
+
+
+def _priorities(bodies: pl.Series) -> pl.DataFrame:
+    """The lines that begin with a priority of syslog: what it says of the severity, its length, and what follows it."""
+    frame = pl.DataFrame({"body": bodies}).with_row_index("row").filter(pl.col("body").str.starts_with("<"))
+    frame = frame.with_columns(pl.col("body").str.extract(_PRI).alias("pri")).drop_nulls("pri")
+    known = pl.Series(np.array(SYSLOG, np.int8))
+    return frame.select(
+        "row",
+        known.gather(frame["pri"].cast(pl.UInt32) % 8).alias("priority"),
+        (pl.col("pri").str.len_bytes() + 2).alias("length"),
+        pl.col("body").str.slice(pl.col("pri").str.len_chars() + 2, _MODERN_CHARS).alias("head"),
+    )
+
+
+def _with_priorities(answer: pl.DataFrame, priorities: pl.DataFrame) -> pl.DataFrame:
+    joined = answer.join(priorities.drop("head"), on="row", how="left", maintain_order="left")
+    return joined.with_columns(
+        pl.coalesce("priority", "severity_number").alias("severity_number"),
+        pl.col("start") + pl.col("length").fill_null(0),
+    )
 
 
 def _empty() -> pl.DataFrame:
@@ -288,10 +335,6 @@ def _in_nearest_year(times: pl.Series, observed_time: datetime) -> pl.Series:
 
 
 def _severity(matched: pl.DataFrame) -> pl.Series:
-    if "pri" in matched.columns and matched["pri"].null_count() < len(matched):
-        number = matched["pri"].cast(pl.Int32, strict=False)
-        known = pl.Series(np.array(SYSLOG, np.int8))
-        return pl.Series("severity_number", [None if pri is None else known[pri % 8] for pri in number], dtype=pl.Int8)
     if "level" in matched.columns:
         levels = matched["level"]
     elif "start" in matched.columns and (matched["start"] == 0).all():

@@ -16,12 +16,15 @@ from typing import Literal, NoReturn
 
 import structlog
 
+from api.intake import IntakeMeters
 from service.build import data_folder, opened
+from service.listeners import Syslog
 from service.lock import owned, owner_of
 from service.log import set_up_logging
 from service.serve import HttpProcess, listen
 from service.settings import Settings
 from service.supervisor import Supervisor
+from service.syslog import SyslogSettings, bound
 
 log = structlog.get_logger(__name__)
 
@@ -65,13 +68,16 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
     with ExitStack() as stack:
         folder = data_folder(settings)
         stack.enter_context(owned(folder, "api"))
-        bound = stack.enter_context(listen(settings.api.host, settings.api.port))
-        settings = replace(settings, api=replace(settings.api, port=bound.getsockname()[1]))
+        door = stack.enter_context(listen(settings.api.host, settings.api.port))
+        sockets = stack.enter_context(bound(settings.syslog))
+        settings = replace(settings, api=replace(settings.api, port=door.getsockname()[1]))
         parts = stack.enter_context(opened(settings, stopping))
         supervisor: Supervisor | None = None
 
         def start() -> None:
             say(f"Tocsin {version('tocsin')} is at {settings.base_url}, data in {folder}")
+            if settings.syslog.is_on:
+                say(_places(settings.syslog))
             if parts.is_open:
                 say("OPEN: no key exists, so everyone on this machine may read and change everything.")
                 say(f"      Make one, and the door is shut: tocsin key create --data {folder}")
@@ -81,7 +87,10 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
                 supervisor.kill()
             os._exit(_HURRIED)
 
-        http = HttpProcess(bound, parts, settings.run, on_start=start, on_hurry=hurry)
+        def listening(meters: IntakeMeters) -> Syslog | None:
+            return Syslog(settings.syslog, sockets, parts.services, meters) if settings.syslog.is_on else None
+
+        http = HttpProcess(door, parts, settings.run, listening=listening, on_start=start, on_hurry=hurry)
         if options.role == "all":
             supervisor = Supervisor(_worker_command(settings, options), settings.run, on_end=http.end)
             stack.callback(supervisor.stop)
@@ -91,6 +100,13 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
             signal.signal(number, lambda _number, _frame: hurry())
     log.info("stopped", status=status)
     return status
+
+
+def _places(settings: SyslogSettings) -> str:
+    """Where syslog is listened to, for the person at the terminal."""
+    ports = {"TCP": settings.tcp_port, "UDP": settings.udp_port, "TLS": settings.tls_port}
+    places = ", ".join(f"{name} {port}" for name, port in ports.items() if port)
+    return f"      Syslog is at {settings.host}, {places}; its stream is {settings.stream}"
 
 
 def _leave(_number: int, _frame: object) -> NoReturn:

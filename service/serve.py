@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -13,10 +12,13 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.intake import IntakeMeters
 from ingest.batch import encode, tick
+from service.bind import bind
 from service.build import Opened
+from service.listeners import Syslog
 from service.supervisor import RunSettings
-from tocsin.errors import FullError, SettingsError, StorageError
+from tocsin.errors import FullError, StorageError
 
 log = structlog.get_logger(__name__)
 
@@ -29,20 +31,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         SettingsError: the address cannot be bound.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise SettingsError(
-            f"api.host, api.port: cannot listen on {host} port {port}: {reason}; is another one running? (--port)"
-        ) from error
-    bound.set_inheritable(False)
-    return bound
+    hint = "; is another one running? (--port)"
+    return bind(host, port, kind=socket.SOCK_STREAM, names="api.host, api.port", hint=hint)
 
 
 class _Server(uvicorn.Server):
@@ -61,6 +51,10 @@ class _Server(uvicorn.Server):
         yield
 
 
+#: Makes the listeners of syslog, where there are any.
+Listening = Callable[[IntakeMeters], Syslog | None]
+
+
 class HttpProcess:
     """Serves until it is told to stop; the exit status is 0 unless something ended it.
 
@@ -68,16 +62,18 @@ class HttpProcess:
         bound: what it listens on.
         opened: what the application was made of.
         settings: how it ticks and stops.
+        listening: makes what listens beside HTTP.
         on_start: called when it listens.
         on_hurry: called at a second signal, when the user does not want to wait; does not return.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- everything it depends on is an argument
         self,
         bound: socket.socket,
         opened: Opened,
         settings: RunSettings,
         *,
+        listening: Listening,
         on_start: Callable[[], None],
         on_hurry: Callable[[], None],
     ) -> None:
@@ -86,6 +82,7 @@ class HttpProcess:
         self._services = opened.services
         self._journal = opened.journal
         self._settings = settings
+        self._listening = listening
         self._on_start = on_start
         self._on_hurry = on_hurry
         self._status: int | None = None
@@ -100,8 +97,9 @@ class HttpProcess:
 
     def run(self) -> int:
         """Serve, and return the exit status."""
+        app = create_app(self._opened.services)
         config = uvicorn.Config(
-            create_app(self._opened.services),
+            app,
             access_log=False,  # requests are counted and timed at /metrics
             log_config=None,
             server_header=False,
@@ -113,19 +111,23 @@ class HttpProcess:
         )
         self._server = _Server(config, self._on_start)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(self._serve(self._server))
+            runner.run(self._serve(self._server, self._listening(app.state.parts.meters)))
         return self._status or 0
 
-    async def _serve(self, server: _Server) -> None:
+    async def _serve(self, server: _Server, syslog: Syslog | None) -> None:
         self._loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             self._loop.add_signal_handler(number, self._on_signal, number)
         if self._status is not None:
             self._stop()
         ticking = asyncio.create_task(self._tick())
+        if syslog is not None:
+            await syslog.start()
         try:
             await server.serve(sockets=[self._bound])
         finally:
+            if syslog is not None:
+                await syslog.stop(self._settings.drain_s)
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking

@@ -25,6 +25,7 @@ from service.layers import Layer, Merged, environment_layer, file_layer, flag_la
 from service.log import LogSettings
 from service.ship import ShipSettings
 from service.supervisor import RunSettings
+from service.syslog import SyslogSettings, check
 from service.worker import WorkerSettings
 from storage.database import StoreSettings
 from storage.events import EventSettings
@@ -55,6 +56,7 @@ class Settings:
     post: PostSettings = field(default_factory=PostSettings)
     address: AddressSettings = field(default_factory=AddressSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    syslog: SyslogSettings = field(default_factory=SyslogSettings)
     run: RunSettings = field(default_factory=RunSettings)
     ship: ShipSettings = field(default_factory=ShipSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -120,6 +122,7 @@ def _check(settings: Settings, merged: Merged) -> None:
     """What no single type can say."""
     if not 0 <= settings.api.port <= 65_535:
         raise SettingsError(f"api.port: {settings.api.port} is no port, 0 to 65535{merged.place('api.port')}")
+    check(settings.syslog)
     for name, options in settings.detectors.items():
         if name not in DETECTORS:
             raise SettingsError(f"detectors.{name}: no such detector; there are {', '.join(sorted(DETECTORS))}")

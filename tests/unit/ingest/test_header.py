@@ -77,6 +77,43 @@ LINES: list[tuple[str, dict[str, Any]]] = [
         {"severity_number": 9, "process": "shop", "pid": None, "message": "paid"},
     ),
     (
+        "<11>1 - web-1 shop 42 - - \ufeffpäid",
+        {"time": None, "severity_number": 17, "host": "web-1", "process": "shop", "pid": "42", "message": "päid"},
+    ),
+    (
+        '<165>1 2026-02-27T10:01:02Z web-1 shop - ID47 [x@1 a="' + "b" * 2000 + '"][y c="d"] paid',
+        {"host": "web-1", "process": "shop", "message": "paid"},
+    ),
+    (
+        "<13>2026-02-27T10:01:02.123456+00:00 web-1 shop[7]: paid",
+        {"time": at(2026, 2, 27, 10, 1, 2, 123456), "host": "web-1", "process": "shop", "pid": "7", "message": "paid"},
+    ),
+    (
+        "<86>Feb 27 10:01:02 sshd[811]: Accepted publickey",
+        {"severity_number": 9, "host": None, "process": "sshd", "pid": "811", "message": "Accepted publickey"},
+    ),
+    ("<11>shop[7]: declined", {"severity_number": 17, "process": "shop", "pid": "7", "message": "declined"}),
+    ("<11>declined: no money", {"severity_number": 17, "process": "declined", "message": "no money"}),
+    ("<15>what a day", {"time": None, "severity_number": 5, "process": None, "message": "what a day"}),
+    (
+        "<12>2026-02-27 10:01:02,123 - shop.pay - ERROR - declined",
+        {"time": at(2026, 2, 27, 10, 1, 2, 123000), "severity_number": 13, "process": "shop.pay"},
+    ),
+    (
+        "<189>45: *Feb 27 10:01:02.123: %SYS-5-CONFIG_I: Configured from console",
+        {"time": at(2026, 2, 27, 10, 1, 2, 123000), "message": "%SYS-5-CONFIG_I: Configured from console"},
+    ),
+    (
+        "<189>45: sw-1: Feb 27 10:01:02 UTC: %LINK-3-UPDOWN: down",
+        {"time": at(2026, 2, 27, 10, 1, 2), "host": "sw-1", "message": "%LINK-3-UPDOWN: down"},
+    ),
+    (
+        "<166>Feb 27 2026 10:01:02 asa-1 : %ASA-6-302013: Built outbound",
+        {"time": at(2026, 2, 27, 10, 1, 2), "host": "asa-1", "message": "%ASA-6-302013: Built outbound"},
+    ),
+    ("<999>1", {"message": "1"}),
+    ("<html> is no priority", {"severity_number": None, "start": 0}),
+    (
         "2026-02-27T10:01:02.123456+00:00 web-1 kernel: eth0 up",
         {"time": at(2026, 2, 27, 10, 1, 2, 123456), "host": "web-1", "process": "kernel", "message": "eth0 up"},
     ),
