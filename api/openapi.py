@@ -85,6 +85,8 @@ def _complete(operation: dict[str, Any], scope: Scope | None) -> None:
         responses.setdefault("404", {"description": "There is no such thing, or it belongs to another tenant"})
     if "requestBody" in operation:
         responses.setdefault("415", {"description": "The Content-Type is not one this takes"})
+    if PROTOCOL in operation:
+        responses.pop("422", None)  # its only parameters are texts
     for code, response in responses.items():
         if not code.startswith("2"):
             if code == "422":

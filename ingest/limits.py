@@ -27,7 +27,7 @@ class Limits:
     ratio_free_bytes: int = _MIB  # below this a high ratio harms nobody: one short line a thousand times
     line_bytes_max: int = _MIB  # a stack trace is 100 KiB; a longer line is a dead letter, the others are taken
     lines_max: int = 1_000_000  # 128 bytes a line when the body is full
-    streams_max: int = 1000  # of one push of Loki or Prometheus: each costs a frame of its own; an agent's batch has dozens
+    streams_max: int = 1000  # of one request: each costs a frame of its own; an agent's batch has dozens
     fields_max: int = 4096  # keys of one event, nested ones too; more is data used as names
     json_depth_max: int = 64  # OpenTelemetry's own limit on nested attribute values
     message_bytes_max: int = 32 * _MIB  # protobuf of Loki and Prometheus: two bytes of a hostile one take 32 of memory
