@@ -26,7 +26,7 @@ from api.paths import ELASTICSEARCH
 from api.problems import ProblemError
 from api.services import Parts, parts_of
 from ingest.batch import Part
-from ingest.elasticsearch import Bulk, Item, decode_bulk, decode_document
+from ingest.elasticsearch import Item, decode_bulk, decode_document
 
 router = APIRouter(tags=["ingest"])
 
@@ -188,16 +188,16 @@ async def bulk_of_index(index: str, request: Request, caller: Sender) -> Respons
 async def _bulk(request: Request, tenant: str, name: str | None) -> Response:
     began = time.perf_counter()
     parts = parts_of(request)
-    decoded: list[Bulk] = []
+    items: list[dict[str, dict[str, Any]]] = []
 
     def decode(body: bytes) -> tuple[Part, ...]:
-        decoded.append(decode_bulk(body, index=name, limits=parts.services.limits))
-        return decoded[0].parts
+        found = decode_bulk(body, index=name, limits=parts.services.limits)
+        items.extend(_item(item, parts) for item in found.items)
+        return found.parts
 
     await parts.intake.take_parts(request, tenant, decode)
-    items = [_item(item, parts) for item in decoded[0].items]
     took = int((time.perf_counter() - began) * 1000)
-    errors = any(item.action == "update" for item in decoded[0].items)
+    errors = any("update" in item for item in items)
     return _json(request, {"took": took, "errors": errors, "items": items})
 
 

@@ -87,10 +87,14 @@ def _complete(operation: dict[str, Any], scope: Scope | None) -> None:
         responses.setdefault("415", {"description": "The Content-Type is not one this takes"})
     if PROTOCOL in operation:
         responses.pop("422", None)  # its only parameters are texts
+    if "422" in responses:
+        responses["422"]["description"] = _EVERYWHERE["422"]
+    if PROTOCOL not in operation:
+        _add_problems(responses)
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _add_problems(responses: dict[str, Any]) -> None:
     for code, response in responses.items():
         if not code.startswith("2"):
-            if code == "422":
-                response["description"] = _EVERYWHERE["422"]
-            if PROTOCOL not in operation:
-                response["content"] = {PROBLEM_JSON: {"schema": _PROBLEM}}
-    operation["responses"] = dict(sorted(responses.items()))
+            response["content"] = {PROBLEM_JSON: {"schema": _PROBLEM}}

@@ -30,14 +30,15 @@ class _Kind:
     """How the records of a signal become lines."""
 
     suffix: str  # of the stream
+    lines_each: int  # so many of the longest lines fit into one record
     items_of: Callable[[Any, Wire], Iterable[Any]]
     line_of: Callable[[Any, Wire, Limits], Line]
 
 
 _KINDS = {
-    Signal.LOGS: _Kind("", lambda record, _wire: (record,), line_of_log),
-    Signal.SPANS: _Kind(".spans", lambda record, _wire: (record,), line_of_span),
-    Signal.METRICS: _Kind(".metrics", points_of, line_of_point),
+    Signal.LOGS: _Kind("", 2, lambda record, _wire: (record,), line_of_log),
+    Signal.SPANS: _Kind(".spans", 2, lambda record, _wire: (record,), line_of_span),
+    Signal.METRICS: _Kind(".metrics", 8, points_of, line_of_point),
 }
 
 
@@ -58,7 +59,7 @@ def decode_otlp(body: bytes, signal: Signal, *, form: Form, limits: Limits) -> t
     if len(body) > size_max:
         raise TooLargeError(f"body: larger than {size_max} bytes when it is decompressed; send it in parts")
     wire = _WIRES[form]
-    groups = wire.open(body, signal)
+    groups = wire.open(body, signal, limits.lines_max)
     sheet = Sheet(limits)
     for place, group in enumerate(groups, start=1):
         try:
@@ -87,6 +88,11 @@ def _name(fields: dict[str, Any], scope: Any) -> None:
 def _lines_of(raw: Any, signal: Signal, wire: Wire, limits: Limits) -> Iterator[Line | str]:
     """The lines of a record; a text instead of a line says why there is none."""
     kind = _KINDS[signal]
+    # Two bytes of a hostile record take 200 of memory when it is read.
+    size_max = kind.lines_each * limits.line_bytes_max
+    if len(memoryview(raw)) > size_max:
+        yield f"{signal}: longer than {size_max} bytes"
+        return
     try:
         items = kind.items_of(wire.record(raw, signal), wire)
     except InputError as error:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 
 from ingest.lines import text_of
-from ingest.otlp_wire import Group, Signal, Wire, too_deep
+from ingest.otlp_wire import Group, Signal, Wire, check_count, too_deep
 from tocsin.errors import InputError
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None  # past it: a time after 2262
@@ -162,7 +162,7 @@ _open_frame = {signal: msgspec.json.Decoder(_frame(signal), strict=False).decode
 _open_record = {signal: msgspec.json.Decoder(_RECORDS[signal], strict=False).decode for signal in Signal}
 
 
-def _open(body: bytes, signal: Signal) -> list[Group]:
+def _open(body: bytes, signal: Signal, count_max: int) -> list[Group]:
     text = text_of(body)
     if not text or text.isspace():
         raise InputError("body: it is empty; a request without records is {}")
@@ -170,11 +170,14 @@ def _open(body: bytes, signal: Signal) -> list[Group]:
         frame = _open_frame[signal](text)
     except (msgspec.DecodeError, RecursionError) as error:
         _refuse(error, "body")
-    return [
-        Group(one.resource, inner.scope, inner.records or ())
-        for one in frame.by_resource or ()
-        for inner in one.by_scope or ()
+    by_resource = frame.by_resource or ()
+    count = len(by_resource) + sum(len(one.by_scope or ()) for one in by_resource)
+    check_count(count, count_max)
+    groups = [
+        Group(one.resource, inner.scope, inner.records or ()) for one in by_resource for inner in one.by_scope or ()
     ]
+    check_count(count + sum(len(group.records) for group in groups), count_max)
+    return groups
 
 
 def _record(raw: msgspec.Raw, signal: Signal) -> Any:

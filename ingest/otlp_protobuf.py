@@ -12,7 +12,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from ingest.otlp_wire import Group, Signal, Wire, too_deep
+from ingest.otlp_wire import Group, Signal, Wire, check_count, too_deep
 from tocsin.errors import InputError
 
 _RECORDS: dict[Signal, type[Message]] = {Signal.LOGS: LogRecord, Signal.SPANS: Span, Signal.METRICS: Metric}
@@ -59,13 +59,20 @@ def _parse(message: type[Message], raw: bytes, what: str) -> Any:
         raise InputError(f"{what}: not valid protobuf ({reason[:80]})") from error
 
 
-def _open(body: bytes, _signal: Signal) -> list[Group]:
+def _open(body: bytes, _signal: Signal, count_max: int) -> list[Group]:
     groups = []
-    for place, one in enumerate(_parse(_Frame, body, "body").by_resource, start=1):
+    by_resource = _parse(_Frame, body, "body").by_resource
+    count = len(by_resource)
+    check_count(count, count_max)
+    for place, one in enumerate(by_resource, start=1):
         resource = _parse(Resource, one.resource, f"body, resource {place}")
+        count += len(one.by_scope)
+        check_count(count, count_max)
         for inner in one.by_scope:
             scope = _parse(InstrumentationScope, inner.scope, f"body, resource {place}, its scope")
             groups.append(Group(resource, scope, inner.records))
+            count += len(inner.records)
+            check_count(count, count_max)
     return groups
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from ingest.limits import Limits
-from tocsin.errors import InputError
+from tocsin.errors import InputError, TooLargeError
 
 
 class Signal(StrEnum):
@@ -36,15 +36,15 @@ class Wire:
     """How a form is read. Records of both forms have the field names of the protobuf messages.
 
     Attributes:
-        open: the frame of a request. Raises InputError.
+        open: the frame of a request with so many groups and records at most. Raises InputError and TooLargeError.
         record: one of its records. Raises InputError.
-        raw: the bytes of a record that was not read.
+        raw: the bytes of a record.
         field: a field that may be absent; None where it is.
         value: what an AnyValue holds, as deep as so many levels; bytes stay bytes. Raises InputError.
         identifier: the bytes of a trace or span id. Raises InputError.
     """
 
-    open: Callable[[bytes, Signal], list[Group]]
+    open: Callable[[bytes, Signal, int], list[Group]]
     record: Callable[[Any, Signal], Any]
     raw: Callable[[Any], bytes]
     field: Callable[[Any, str], Any]
@@ -58,6 +58,8 @@ def attributes_of(pairs: Sequence[Any] | None, wire: Wire, limits: Limits) -> di
     Raises:
         InputError: there are too many, or one is nested too deep.
     """
+    if pairs is not None and len(pairs) > limits.fields_max:
+        raise InputError(f"more than {limits.fields_max} fields")
     found: dict[str, Any] = {}
     is_nested = False
     for pair in pairs or ():
@@ -67,7 +69,7 @@ def attributes_of(pairs: Sequence[Any] | None, wire: Wire, limits: Limits) -> di
             value = wire.value(holder, limits.json_depth_max)
             is_nested = is_nested or type(value) in {dict, list}
         found[pair.key or ""] = value
-    if is_nested or len(found) > limits.fields_max:
+    if is_nested:
         check_fields(found, limits)
     return found
 
@@ -86,6 +88,16 @@ def check_fields(value: Any, limits: Limits) -> None:
             raise InputError(f"more than {limits.fields_max} fields")
         held = [item for holder in level for item in (holder.values() if isinstance(holder, dict) else holder)]
         level = [item for item in held if isinstance(item, (dict, list))]
+
+
+def check_count(count: int, count_max: int) -> None:
+    """Refuse a request of too many parts, before anything is made of them.
+
+    Raises:
+        TooLargeError: it has more than `count_max`.
+    """
+    if count > count_max:
+        raise TooLargeError(f"body: more than {count_max} resources, scopes or records; send it in parts")
 
 
 def too_deep() -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -215,8 +216,8 @@ def test_over_tls_only_senders_with_a_certificate_are_heard(tmp_path: Path) -> N
     context.check_hostname = False
     settings = {name: str(file(f)) for name, f in (("tls_certificate", "server.pem"), ("tls_key", "server.key"))}
     with listening(tmp_path, tls_port=port, tls_client_ca=str(file("ca.pem")), **settings) as running:
-        with pytest.raises(OSError, match=r"certificate required|reset|closed|not connected"):
-            _send(port, context, b"<13>from a stranger\n")
+        with contextlib.suppress(OSError):  # it is refused, or the connection just ends
+            _send(port, context, b"<13>order number of-a-stranger\n")
         context.load_cert_chain(file("client.pem"), file("client.key"))
         _send(port, context, b"".join(b"<13>order number o%dx\n" % number for number in range(COUNT)))
         all_orders(running, {f"o{number}x" for number in range(COUNT)}, "time")

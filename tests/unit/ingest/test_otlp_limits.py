@@ -115,7 +115,9 @@ def test_a_body_that_cannot_be_read_as_a_whole_is_refused_with_its_place(body: b
 @pytest.mark.parametrize(
     ("limits", "says"),
     [
-        ({"lines_max": 3}, "more than 3 records"),
+        ({"lines_max": 3}, "more than 3 resources, scopes or records"),
+        ({"lines_max": 7}, "more than 7 resources, scopes or records"),
+        ({"lines_max": 11}, "more than 11 resources, scopes or records"),
         ({"streams_max": 3}, "more than 3 streams"),
         ({"compressed_bytes_max": 300}, "larger than 300 bytes"),
     ],
@@ -127,6 +129,28 @@ def test_a_request_over_a_limit_is_refused_whole(limits: dict[str, int], says: s
         document["resourceLogs"] += group["resourceLogs"]
     with pytest.raises(TooLargeError, match=says):
         decode(json.dumps(document).encode(), limits=replace(LIMITS, **limits))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        field(1, b"") * 2000,
+        field(1, field(2, b"") * 2000),
+        field(1, field(2, field(2, b"") * 2000)),
+    ],
+)
+def test_a_request_of_nothing_but_empty_messages_is_refused_before_they_are_read(body: bytes) -> None:
+    with pytest.raises(TooLargeError, match="more than 1000 resources, scopes or records"):
+        decode(body, form="protobuf", limits=replace(LIMITS, lines_max=1000))
+
+
+def test_a_metric_too_large_to_be_read_is_refused_alone() -> None:
+    body = field(
+        1, field(2, field(2, field(5, field(1, b"") * 3000)) + field(2, field(5, field(1, b"\x31" + bytes(8)))))
+    )
+    (part,) = decode(body, Signal.METRICS, "protobuf", replace(LIMITS, line_bytes_max=500))
+    assert part.lines["body"].to_list() == [" 0"]
+    assert part.rejected[0].detail == "metric: longer than 4000 bytes"
 
 
 def test_a_large_resource_on_very_many_records_is_refused() -> None:
