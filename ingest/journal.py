@@ -173,6 +173,7 @@ class Journal:
         try:
             if tail.position > PREAMBLE_BYTES and tail.position + len(data) > self._settings.segment_bytes_max:
                 self._tail = create_segment(self._folder, tail.after, self._disk)
+                self._sealed_bytes += tail.position
                 os.close(tail.descriptor)
                 tail = self._tail
             self._disk.write_all(tail.descriptor, data, tail.position)

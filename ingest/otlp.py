@@ -22,6 +22,10 @@ from tocsin.errors import InputError, TooLargeError
 
 Form = Literal["protobuf", "json"]
 
+#: How many of the longest lines fit into one record: a metric has many points, and JSON may write a character in six
+#: bytes. Two bytes of a hostile record take 200 of memory when it is read.
+_LINES_EACH_MAX = 8
+
 _WIRES: dict[Form, Wire] = {"protobuf": PROTOBUF, "json": JSON}
 
 
@@ -30,15 +34,14 @@ class _Kind:
     """How the records of a signal become lines."""
 
     suffix: str  # of the stream
-    lines_each: int  # so many of the longest lines fit into one record
     items_of: Callable[[Any, Wire], Iterable[Any]]
     line_of: Callable[[Any, Wire, Limits], Line]
 
 
 _KINDS = {
-    Signal.LOGS: _Kind("", 2, lambda record, _wire: (record,), line_of_log),
-    Signal.SPANS: _Kind(".spans", 2, lambda record, _wire: (record,), line_of_span),
-    Signal.METRICS: _Kind(".metrics", 8, points_of, line_of_point),
+    Signal.LOGS: _Kind("", lambda record, _wire: (record,), line_of_log),
+    Signal.SPANS: _Kind(".spans", lambda record, _wire: (record,), line_of_span),
+    Signal.METRICS: _Kind(".metrics", points_of, line_of_point),
 }
 
 
@@ -88,8 +91,7 @@ def _name(fields: dict[str, Any], scope: Any) -> None:
 def _lines_of(raw: Any, signal: Signal, wire: Wire, limits: Limits) -> Iterator[Line | str]:
     """The lines of a record; a text instead of a line says why there is none."""
     kind = _KINDS[signal]
-    # Two bytes of a hostile record take 200 of memory when it is read.
-    size_max = kind.lines_each * limits.line_bytes_max
+    size_max = _LINES_EACH_MAX * limits.line_bytes_max
     if len(memoryview(raw)) > size_max:
         yield f"{signal}: longer than {size_max} bytes"
         return
