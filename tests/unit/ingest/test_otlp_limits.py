@@ -40,7 +40,7 @@ def refused(signal: Signal, record: Any, limits: Limits = LIMITS) -> str:
         (Signal.LOGS, {"traceId": SPAN}, "log record: an id of 8 bytes where 16 are wanted"),
         (Signal.LOGS, {"body": {"bytesValue": "!"}}, "log record: bytesValue: not base64"),
         (Signal.LOGS, {"body": {"stringValue": "x" * 2**20}}, "longer than 1048576 bytes"),
-        (Signal.LOGS, {"attributes": attributes(x="é" * 2**19)}, "log record: longer than 2097152 bytes"),
+        (Signal.LOGS, {"attributes": attributes(x="é" * 2**19)}, "longer than 1048576 bytes"),
         (Signal.SPANS, {"traceId": TRACE, "spanId": "0" * 16}, "span: trace id or span id: missing"),
         (Signal.SPANS, GOOD[Signal.SPANS] | {"links": [{"spanId": "00ff"}]}, "span: an id of 2 bytes where 8"),
         (Signal.METRICS, {"gauge": {"dataPoints": [{}]}}, "metric: a data point without a value"),
