@@ -23,7 +23,7 @@ MEDIA_TYPE = {"Content-Type": "application/vnd.fdo.journal"}
 
 def entries(count: int) -> bytes:
     """The journal of a machine on which a shop runs; every third message has two lines."""
-    body = b""
+    parts = []
     for number in range(count):
         at = 1_795_600_000_000_000 + number * 1_000
         message = b"order number o%dx declined" % number
@@ -41,13 +41,13 @@ def entries(count: int) -> bytes:
             "_COMM=shopd",
             "_SYSTEMD_UNIT=shop.service",
         ]
-        body += "\n".join(fields).encode() + b"\n"
+        parts.append("\n".join(fields).encode() + b"\n")
         if number % 3:
-            body += b"MESSAGE=" + message + b"\n\n"
+            parts.append(b"MESSAGE=" + message + b"\n\n")
         else:
             message += b"\nno money"
-            body += b"MESSAGE\n" + len(message).to_bytes(8, "little") + message + b"\n\n"
-    return body
+            parts.append(b"MESSAGE\n" + len(message).to_bytes(8, "little") + message + b"\n\n")
+    return b"".join(parts)
 
 
 def has(running: Running, stream: str, wanted: int) -> bool:
