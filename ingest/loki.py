@@ -163,7 +163,10 @@ def _named_id(labels: Labels, own_names: Mapping[str, str], names: Sequence[str]
 
 
 def _streams_of_message(body: bytes, limits: Limits) -> Iterator[_Stream]:
-    for stream in read_message(LokiPush, body, limits).streams:
+    streams = read_message(LokiPush, body, limits).streams
+    if len(streams) > limits.lines_max:  # empty ones, of two bytes each
+        raise TooLargeError(f"body: more than {limits.lines_max} label sets; send it in parts")
+    for stream in streams:
         labels, why = _labels_of_text(text_of(stream.labels))
         yield _Stream(labels, len(stream.entries), map(_line_of_entry, stream.entries), why)
 

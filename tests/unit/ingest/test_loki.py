@@ -182,6 +182,8 @@ def test_limits_hold() -> None:
     streams = [{"stream": {"app": f"a{n}"}, "values": [[str(NS), "x"]]} for n in range(3)]
     with pytest.raises(TooLargeError, match="streams"):
         of_json(json.dumps({"streams": streams}).encode(), replace(LIMITS, streams_max=2))
+    with pytest.raises(TooLargeError, match="label sets"):
+        of_message(b"\x0a\x00" * 3, replace(LIMITS, lines_max=2))
     with pytest.raises(TooLargeError, match="protobuf"):
         of_message(message("{}", (NS, b"x" * 100)), replace(LIMITS, message_bytes_max=50))
 

@@ -222,6 +222,8 @@ def test_limits_hold(writer: First) -> None:
     assert writer.written(replace(LIMITS, lines_max=3)).samples == 3
     with pytest.raises(TooLargeError, match="samples"):
         writer.written(replace(LIMITS, lines_max=2))
+    with pytest.raises(TooLargeError, match="samples"):
+        decode_write(b"\x0a\x00" * 3, version=1, limits=replace(LIMITS, lines_max=2))
     with pytest.raises(TooLargeError, match="protobuf"):
         writer.written(replace(LIMITS, message_bytes_max=10))
     assert "labels" in str(writer.written(replace(LIMITS, fields_max=2)).invalid)
