@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingest.batch import check_stream
 from service.commands.options import (
     FORMATS,
     Config,
@@ -59,6 +58,7 @@ def ship(  # noqa: PLR0913 -- the options of the command
     Example: tocsin ship /var/log/nginx/access.log --stream nginx
     """
     settings = configured(None, config).settings
+    from ingest.batch import check_stream
     from service import ship as ships
 
     options = ships.ShipOptions(
