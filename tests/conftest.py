@@ -94,3 +94,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'tocsin.sqlite'}"
     return str(request.getfixturevalue("postgres_url"))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: compressed ones hold the time, and all workers must know it by one name."""
+    return argname if isinstance(val, bytes) else None
