@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 import polars as pl
@@ -49,49 +50,55 @@ def entity(kind: str, value: str) -> str | None:
     return f"{kind}:{value.lower() if kind in _LOWER else value}"
 
 
-def written(kind: pl.Expr, value: pl.Expr) -> pl.Expr:
-    """As `entity`, for columns: null where the value cannot be of the kind."""
-    # Searching and lowering are dear, and null costs nothing
-    address = pl.when(kind == "ip").then(value)
-    lowered = pl.when(kind.is_in(sorted(_LOWER))).then(value).str.to_lowercase()
-    impossible = (
-        address.str.contains(_OCTET_OVER).fill_null(value=False)
-        | ((kind == "port") & ~value.cast(pl.UInt32, strict=False).is_between(1, 65535).fill_null(value=False))
-        | ((kind == "port") & value.str.starts_with("0"))
-        | (kind.is_in(["user", "session"]) & value.is_in(_UNSET))
-        | ((kind == "pid") & (value == "0"))
-    )
-    return pl.when(~impossible).then(pl.concat_str(kind, pl.lit(":"), pl.coalesce(lowered, value)))
+def written(kind: str, values: pl.Series) -> pl.Series:
+    """As `entity`, for values of one kind at once: null where one cannot be of the kind."""
+    value = pl.col("value")
+    texts = value.str.to_lowercase() if kind in _LOWER else value
+    text = pl.concat_str(pl.lit(f"{kind}:"), texts)
+    impossible = _impossible(kind, values)
+    if impossible is not None:
+        text = pl.when(~impossible).then(text)
+    return pl.DataFrame({"value": values}).select(text.alias("text")).to_series()
 
 
-def as_lists(found: pl.DataFrame, rows: int, entities_max: int) -> pl.Series:
-    """Lists of entities by row: distinct, sorted, at most so many of the most telling kinds.
+def _impossible(kind: str, values: pl.Series) -> pl.Expr | None:
+    """Which values cannot be of the kind; None when all can."""
+    value = pl.col("value")
+    if kind == "ip":
+        distinct = values.unique()  # searching is dear, and addresses come again
+        wrong = distinct.filter(distinct.str.contains(_OCTET_OVER))
+        return None if wrong.is_empty() else value.is_in(wrong.implode())
+    if kind == "port":
+        return value.cast(pl.UInt16, strict=False).is_null() | value.str.starts_with("0")
+    if kind in {"user", "session"}:
+        return value.is_in(_UNSET)
+    return value == "0" if kind == "pid" else None
+
+
+def most_telling(texts: Collection[str], entities_max: int) -> list[str]:
+    """Distinct entities, sorted; of too many those of the most telling kinds."""
+    if len(texts) <= entities_max:
+        return sorted(texts)
+    ranked = sorted(texts, key=lambda text: (_RANK.get(text.partition(":")[0], len(RANKED_KINDS)), text))
+    return sorted(ranked[:entities_max])
+
+
+def with_more(entities: pl.Series, more: pl.DataFrame, entities_max: int) -> pl.Series:
+    """Add entities to lists of them, which are distinct and sorted before and after.
 
     Args:
-        found: ENTITIES in any order.
-        rows: how many lists.
+        entities: lists by row.
+        more: ENTITIES.
         entities_max: of one row.
     """
-    found = found.sort("row", "entity")
-    is_same = (pl.col("row") == pl.col("row").shift(1)) & (pl.col("entity") == pl.col("entity").shift(1))
-    found = found.filter(~is_same.fill_null(value=False))
-    lists = found.group_by("row", maintain_order=True).agg(pl.col("entity").alias("entities"))
-    if (lists["entities"].list.len() > entities_max).any():
-        lists = _most_telling(found, entities_max).group_by("row", maintain_order=True).agg("entity")
-        lists = lists.rename({"entity": "entities"})
-    empty = pl.lit([], dtype=pl.List(pl.String))
-    return (
-        pl.DataFrame({"row": pl.int_range(rows, dtype=pl.UInt32, eager=True)})
-        .join(lists, on="row", how="left", maintain_order="left")
-        .select(pl.col("entities").fill_null(empty))
-        .to_series()
-    )
-
-
-def _most_telling(found: pl.DataFrame, entities_max: int) -> pl.DataFrame:
-    rank = (
-        pl.col("entity").str.extract("^([^:]*)").replace_strict(_RANK, default=len(RANKED_KINDS), return_dtype=pl.UInt8)
-    )
-    ordered = found.with_columns(rank.alias("rank")).sort("row", "rank", "entity")
-    kept = ordered.filter(pl.int_range(pl.len()).over("row") < entities_max)
-    return kept.select("row", "entity").sort("row", "entity")
+    rows = more["row"].unique().sort()
+    frame = pl.DataFrame({"row": rows, "entity": entities.gather(rows)})
+    long = pl.concat([frame.explode("entity").drop_nulls(), more]).unique().sort("row", "entity")
+    merged = long.group_by("row", maintain_order=True).agg("entity")["entity"]
+    if (merged.list.len() > entities_max).any():
+        kept = [most_telling(texts, entities_max) for texts in merged.to_list()]
+        merged = pl.Series(kept, dtype=pl.List(pl.String))
+    if len(merged) == len(entities):
+        return merged
+    every = pl.DataFrame({"row": pl.int_range(len(entities), dtype=pl.UInt32, eager=True), "entities": entities})
+    return every.update(pl.DataFrame({"row": rows, "entities": merged}), on="row", maintain_order="left")["entities"]

@@ -9,25 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
 from ingest.batch import Batch
-from ingest.entities import as_lists
-from ingest.header import headers
-from ingest.reading import Extent, objects_in, read_attributes, read_header, read_objects, read_texts
-from ingest.shapes import Shapes
+from ingest.entities import entity, with_more
+from ingest.header import severities_in, times_in
+from ingest.objects import Objects, read_attributes, read_objects
+from ingest.reading import Texts, read_texts
+from ingest.shapes import Extent, Shape, Shapes
+from ingest.stamps import nothing
 from ingest.templates import StreamTemplates, TemplateSettings
 from ingest.times import TimeSettings, times
-from tocsin.identity import event_ids
+from tocsin.identity import batch_digest, event_ids
 from tocsin.record import RECORDS, TIME, empty_lines, empty_records
 from tocsin.state import State
 
 _KIND = "parser"
 _VERSION = 1
-_TOGETHER = timedelta(hours=1)  # arrivals so near to each other see the same years in dates without one
+_HEX = pl.Series([f"{number:04x}" for number in range(65536)], dtype=pl.String)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,13 @@ class Parser:
 
     def __init__(self, settings: ParseSettings | None = None) -> None:
         self._settings = settings or ParseSettings()
-        self._shapes = Shapes(shapes_max=self._settings.shapes_max, tokens_max=self._settings.tokens_max)
+        self._extent = Extent(
+            tokens_max=self._settings.tokens_max,
+            parameters_max=self._settings.parameters_max,
+            parameter_chars_max=self._settings.parameter_chars_max,
+            entities_max=self._settings.entities_max,
+        )
+        self._shapes = Shapes(shapes_max=self._settings.shapes_max, extent=self._extent)
         self._streams: dict[tuple[str, str], StreamTemplates] = {}  # the one used last is last
         self._changed: dict[str, Template] = {}
 
@@ -82,28 +89,22 @@ class Parser:
         if lines.is_empty():
             return [empty_records()] * len(batches)
         streams = self._begun([batch for batch, _ in batches])
-        header = _headers(lines)
-        parsed = self._parsed(lines, header, streams)
+        read = self._read(lines, streams)
         for known in streams:
             self._note(known)
-        time = times(lines.with_columns(header["time"].alias("header")), self._settings.time)
-        records = lines.select(
-            pl.Series(_event_ids(batches, lines), dtype=pl.String).alias("event_id"),
-            pl.Series([batch.tenant for batch, _ in batches]).gather(lines["batch"]).alias("tenant"),
-            pl.Series([batch.stream for batch, _ in batches]).gather(lines["batch"]).alias("stream"),
-            time.time.alias("time"),
-            "observed_time",
-            pl.coalesce("severity_number", header["severity_number"], pl.lit(0, pl.Int8)).alias("severity_number"),
-            "body",
-            time.attributes.alias("attributes"),
-            pl.coalesce("trace_id", parsed["trace"]).alias("trace_id"),
-            pl.coalesce("span_id", parsed["span"]).alias("span_id"),
-            parsed["template_id"],
-            parsed["parameters"],
-            parsed["entities"],
+        batch = lines["batch"]
+        records = pl.DataFrame(
+            {
+                "event_id": _event_ids(batches, lines),
+                "tenant": pl.Series([batch.tenant for batch, _ in batches], dtype=pl.String).gather(batch),
+                "stream": pl.Series([batch.stream for batch, _ in batches], dtype=pl.String).gather(batch),
+                "observed_time": lines["observed_time"],
+                "body": lines["body"],
+                **read,
+            }
         )
         records = records.select(pl.col(name).cast(dtype) for name, dtype in RECORDS.items())
-        return _split(records.sort(lines["batch"], "time", maintain_order=True), lines["batch"], len(batches))
+        return _split(_in_time_order(records, batch), batch, len(batches))
 
     def new_templates(self) -> tuple[Template, ...]:
         """Templates that were created, or whose text changed, since the last call."""
@@ -150,33 +151,48 @@ class Parser:
             )
         known.changed = {}
 
-    def _parsed(self, lines: pl.DataFrame, header: pl.DataFrame, streams: Sequence[StreamTemplates]) -> pl.DataFrame:
-        """template_id, parameters, entities, trace and span of each line.
+    def _read(self, lines: pl.DataFrame, streams: Sequence[StreamTemplates]) -> dict[str, pl.Series]:
+        """What the lines say: the columns of RECORDS that were not known before.
 
         Args:
             lines: stacked LINES.
-            header: what stands before their messages.
             streams: templates by batch.
         """
-        settings = self._settings
-        extent = Extent(parameters_max=settings.parameters_max, parameter_chars_max=settings.parameter_chars_max)
-        messages = _messages(lines["body"], header["start"])
-        objects = objects_in(messages)
-        known_of = [streams[batch] for batch in lines["batch"].gather([row for row, _ in objects]).to_list()]
-        events = read_objects(objects, known_of, extent)
-        texts = pl.DataFrame({"text": _heads(messages, settings.chars_max), "batch": lines["batch"]}).with_row_index(
-            "row"
-        )
-        if objects:
-            texts = texts.join(events.messages, on="row", how="anti", maintain_order="left")
-        reading = read_texts(texts, self._shapes, streams, extent)
-        attributes = read_attributes(lines["attributes"], dict(objects))
-        read = pl.concat([reading.messages, events.messages]).sort("row")
-        entities = pl.concat([reading.entities, events.entities, attributes, read_header(header)])
-        return read.with_columns(
-            pl.col("parameters").fill_null([]),
-            as_lists(entities, len(lines), settings.entities_max).alias("entities"),
-        )
+        batch = lines["batch"].to_numpy()
+        objects, whole = self._apart(lines["body"])
+        time, severity = _headers(whole, lines)
+        texts = _without_objects(whole, lines["body"], objects)
+        read = read_texts(texts, self._shapes, batch[texts.rows], streams)
+        if objects.rows:
+            known_of = [streams[place] for place in batch[objects.rows].tolist()]
+            read = pl.concat([read, read_objects(objects, known_of, self._extent)]).sort("row")
+        entities = read["entities"]
+        more = read_attributes(lines, objects)
+        if not more.is_empty():
+            entities = with_more(entities, more, self._settings.entities_max)
+        stated = times(lines.with_columns(time.alias("header")), self._settings.time)
+        return {
+            "time": stated.time,
+            "attributes": stated.attributes,
+            "severity_number": _first(lines["severity_number"], severity).fill_null(0),
+            "trace_id": _first(lines["trace_id"], read["trace"]),
+            "span_id": _first(lines["span_id"], read["span"]),
+            "template_id": read["template_id"],
+            "parameters": read["parameters"],
+            "entities": entities,
+        }
+
+    def _apart(self, bodies: pl.Series) -> tuple[Objects, Texts]:
+        """Lines that are JSON objects, and the others with their shapes."""
+        objects = Objects([], [], [])
+        is_other = np.ones(len(bodies), bool)
+        may_be = (bodies.str.starts_with("{") & bodies.str.ends_with("}")).arg_true()
+        for row, text in zip(may_be.to_list(), bodies.gather(may_be).to_list(), strict=True):
+            is_other[row] = not objects.add(row, text)
+        rows = np.flatnonzero(is_other).astype(np.uint32)
+        heads = _heads(bodies if len(rows) == len(bodies) else bodies.gather(rows), self._settings.chars_max)
+        shapes, codes = self._shapes.of(heads)
+        return objects, Texts(rows, heads, codes, shapes)
 
 
 def _stacked(batches: Sequence[tuple[Batch, int]]) -> pl.DataFrame:
@@ -201,22 +217,54 @@ def _split(records: pl.DataFrame, batch: pl.Series, count: int) -> list[pl.DataF
     return [records[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _headers(lines: pl.DataFrame) -> pl.DataFrame:
-    """What stands before the messages; batches that arrived within an hour of each other are read at once."""
-    observed = lines["observed_time"]
-    if observed[-1] - observed[0] < _TOGETHER and observed.is_sorted():
-        return headers(lines["body"], observed_time=observed[-1])
-    parts = lines.partition_by("batch", maintain_order=True)
-    return pl.concat([headers(part["body"], observed_time=part["observed_time"][0]) for part in parts])
+def _headers(texts: Texts, lines: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Time and severity that stand before the messages, of all lines; JSON objects have fields instead."""
+    found = [shape.header for shape in texts.shapes]
+    if len(texts.rows) == len(lines):
+        time = times_in(texts.bodies, texts.codes, found, lines["observed_time"])
+        return time, severities_in(texts.bodies, texts.codes, found)
+    time = times_in(texts.bodies, texts.codes, found, lines["observed_time"].gather(texts.rows))
+    severity = severities_in(texts.bodies, texts.codes, found)
+    rows = len(lines)
+    no_severity = pl.Series([None], dtype=pl.Int8).new_from_index(0, rows)
+    return nothing(rows).scatter(texts.rows, time), no_severity.scatter(texts.rows, severity)
 
 
-def _messages(bodies: pl.Series, starts: pl.Series) -> pl.Series:
-    """Bodies without their headers."""
-    if not (starts > 0).any():
-        return bodies
-    piece = pl.col("body").cast(pl.Binary).bin.slice(pl.col("start")).cast(pl.String)
-    message = pl.when(pl.col("start") > 0).then(piece).otherwise(pl.col("body"))
-    return pl.DataFrame({"body": bodies, "start": starts}).select(message.alias("body")).to_series()
+def _without_objects(texts: Texts, bodies: pl.Series, objects: Objects) -> Texts:
+    """Texts whose message is no JSON object; the objects are added to `objects`."""
+    may_be = np.array([shape.message.is_object for shape in texts.shapes], bool)
+    if not may_be.any():
+        return texts
+    is_text = np.ones(len(texts.rows), bool)
+    for at in np.flatnonzero(may_be[texts.codes]).tolist():
+        row = int(texts.rows[at])
+        shape = texts.shapes[texts.codes[at]]
+        line = bodies[row].encode()
+        message = line[shape.bytes_at[shape.header.start] :].decode()
+        is_text[at] = not objects.add(row, message, _written(shape, line))
+    return texts.where(is_text)
+
+
+def _written(shape: Shape, line: bytes) -> list[str]:
+    """Entities of what stands before the message of one line."""
+    found = (entity(kind, line[start:end].decode()) for kind, (start, end) in shape.header.entities())
+    return [text for text in found if text is not None]
+
+
+def _first(one: pl.Series, other: pl.Series) -> pl.Series:
+    """The one where it is not null, else the other."""
+    nulls = one.null_count()
+    if nulls == len(one):
+        return other
+    return one if nulls == 0 else one.zip_with(one.is_not_null(), other)
+
+
+def _in_time_order(records: pl.DataFrame, batch: pl.Series) -> pl.DataFrame:
+    """Sort the records of each batch by time; equal times keep their order."""
+    time, place = records["time"].to_physical().to_numpy(), batch.to_numpy()
+    if not ((time[1:] < time[:-1]) & (place[1:] == place[:-1])).any():
+        return records
+    return records.sort(batch, "time", maintain_order=True)
 
 
 def _heads(messages: pl.Series, chars_max: int) -> pl.Series:
@@ -226,15 +274,25 @@ def _heads(messages: pl.Series, chars_max: int) -> pl.Series:
     return messages.str.head(chars_max)
 
 
-def _event_ids(batches: Sequence[tuple[Batch, int]], lines: pl.DataFrame) -> list[str]:
+def _event_ids(batches: Sequence[tuple[Batch, int]], lines: pl.DataFrame) -> pl.Series:
     """Ids by place in the batch; a line that its sender named has an id of that name."""
-    ids: list[str] = []
-    positions = lines.group_by("batch", maintain_order=True).agg("position")
-    for place, places in positions.iter_rows():
-        batch, offset = batches[place]
-        ids += event_ids(batch.tenant, batch.stream, str(offset) if batch.identity is None else batch.identity, places)
-    named = lines["identity"].is_not_null().arg_true().to_list()
-    for row, place, name in zip(named, *lines.select("batch", "identity")[named].to_dict().values(), strict=True):
+    digests = [
+        batch_digest(batch.tenant, batch.stream, str(offset) if batch.identity is None else batch.identity)
+        for batch, offset in batches
+    ]
+    position = lines["position"]
+    ids = lines.select(
+        pl.concat_str(
+            pl.Series(digests, dtype=pl.String).gather(lines["batch"]),
+            _HEX.gather(position // 65536),
+            _HEX.gather(position % 65536),
+        )
+    ).to_series()
+    named = lines["identity"].is_not_null().arg_true()
+    if named.is_empty():
+        return ids
+    mine = []
+    for place, name in lines.select("batch", "identity")[named.to_list()].iter_rows():
         batch, _ = batches[place]
-        ids[row] = event_ids(batch.tenant, batch.stream, f"line {name}", [0])[0]
-    return ids
+        mine += event_ids(batch.tenant, batch.stream, f"line {name}", [0])
+    return ids.scatter(named, pl.Series(mine, dtype=pl.String))
