@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import polars as pl
 
-from ingest.values import IPV4, values_of
+from ingest.values import IPV4, Span, spans_of, values_of
 from ingest.words import NOTHING, RANKED_KINDS
 
 #: Kinds whose case carries no meaning.
@@ -37,6 +37,14 @@ def entities_in(kind: str, value: str) -> tuple[str, ...]:
         text = entity(kind, value)
         return () if text is None else (text,)
     return tuple(text for text in (entity(name, part) for name, part in values_of(kind, value)) if text is not None)
+
+
+def places_in(kind: str, skeleton: str) -> Sequence[Span]:
+    """As `entities_in`: where the entities stand in the skeleton of a value."""
+    plain = _PLAIN.get(kind)
+    if plain is not None and plain.match(skeleton) and skeleton.lower() not in NOTHING:
+        return [Span(kind, 0, len(skeleton))]
+    return spans_of(kind, skeleton, 0, len(skeleton))
 
 
 def entity(kind: str, value: str) -> str | None:

@@ -6,24 +6,24 @@ What an object with certain keys means is worked out once (`_Plan`); each object
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from ingest.entities import entities_in, entity
+from ingest.entities import entities_in, entity, places_in
 from ingest.fields import find
 from ingest.keys import is_numeric_user, kind_of_key
 from ingest.mask import WILDCARD
 from ingest.skeleton import skeleton
-from ingest.values import shape_of
+from ingest.values import Span, shape_of
 from ingest.words import NAMING_KEYS, NUMBERED_KEYS, STATUS_KEYS
 
-_DEPTH_MAX = 8  # deeper objects are one value
+DEPTH_MAX = 8  # deeper objects are one value
 _LEAVES_MAX = 256  # values of one object that are read
 _LIST_MAX = 16  # items of one list that are read for entities
 _PROSE_CHARS_MAX = 1024  # a longer value is data, and not searched for entities
-_PARAMETER_CHARS_MAX = 200  # of one value of an object
+PARAMETER_CHARS_MAX = 200  # of one value of an object
 _SEPARATOR = "\x1f"  # between the keys of a path; a point may be part of a key
 
 _NAME = re.compile(r"[^\n\"{}]{1,64}\Z")
@@ -68,10 +68,18 @@ class Event:
         named = {self.form.paths[place]: name for (place, *_), name in zip(places, self.form.names, strict=True)}
         return _written(self.document, "", 0, named)
 
+    def named(self, names: Names) -> Event:
+        """The same with other names."""
+        return replace(self, form=Form(self.form.paths, names))
+
+    def hidden(self) -> list[int]:
+        """Places of the values that the template does not show, sorted by path."""
+        shown = {place for (place, *_), name in zip(self.plan.naming, self.form.names, strict=True) if name is not None}
+        return [place for place in self.plan.order if place not in shown]
+
     def parameters(self) -> list[str]:
         """The values that the template does not show, sorted by path."""
-        shown = {place for (place, *_), name in zip(self.plan.naming, self.form.names, strict=True) if name is not None}
-        return [_text(self.values[place]) for place in self.plan.order if place not in shown]
+        return [_text(self.values[place]) for place in self.hidden()]
 
     def entities(self) -> Iterator[str]:
         """Entities, some perhaps twice; `trace:` and `span:` come along."""
@@ -79,20 +87,14 @@ class Event:
         plan = self.plan
         named = False
         for place, kind in plan.kinds:
-            for text in _entities(kind, values[place]):
+            for text in entities_of_value(kind, values[place]):
                 named = named or kind == "user"
                 yield text
         if not named:
             for place, kind in plan.numbers:
-                yield from _entities(kind, values[place])
+                yield from entities_of_value(kind, values[place])
         for place in plan.unnamed:
-            value = values[place]
-            if type(value) is str:
-                if len(value) > 6:
-                    yield from _unnamed(value)
-            elif type(value) is list:
-                for item in _items(value):
-                    yield from _unnamed(item)
+            yield from entities_of_value(None, values[place])
 
 
 def take_apart(document: Mapping[str, Any], is_name: Callable[[str, str], bool]) -> Event:
@@ -123,7 +125,7 @@ def _walk(document: Mapping[str, Any], prefix: str, depth: int, paths: list[str]
     for key, value in document.items():
         if len(paths) >= _LEAVES_MAX:
             return
-        if type(value) is dict and value and depth < _DEPTH_MAX:
+        if type(value) is dict and value and depth < DEPTH_MAX:
             _walk(value, prefix + key + _SEPARATOR, depth + 1, paths, values)
         else:
             paths.append(prefix + key)
@@ -156,15 +158,16 @@ def _reader(path: str) -> Callable[[Any], str | None] | None:
     last = "".join(character for character in parts[-1].lower() if character.isalnum())
     two = "".join(character for character in "".join(parts[-2:]).lower() if character.isalnum())
     if last in NUMBERED_KEYS or two in NUMBERED_KEYS:
-        return _event_number
+        return event_number
     if last in STATUS_KEYS or two in STATUS_KEYS:
-        return _status_name
+        return status_name
     if last in NAMING_KEYS or two in NAMING_KEYS:
         return _event_name
     return _qualified_name if last == "name" else None
 
 
-def _event_number(value: Any) -> str | None:
+def event_number(value: Any) -> str | None:
+    """The name that a number is, as Windows has them: each names another event."""
     if type(value) is int and 0 <= value < 10_000_000:
         return str(value)
     if type(value) is str and len(value) < 8 and value.isascii() and value.isdigit():
@@ -172,7 +175,8 @@ def _event_number(value: Any) -> str | None:
     return _event_name(value)
 
 
-def _status_name(value: Any) -> str | None:
+def status_name(value: Any) -> str | None:
+    """The name of an HTTP status: its class."""
     if type(value) is int and 100 <= value < 600:
         return f"{value // 100}xx"
     if type(value) is str and len(value) == 3 and value.isascii() and value.isdigit():
@@ -197,7 +201,7 @@ def _name(value: str) -> str | None:
 
 
 def _written(value: Any, path: str, depth: int, named: Mapping[str, str | None]) -> str:
-    if not (type(value) is dict and value and depth <= _DEPTH_MAX):
+    if not (type(value) is dict and value and depth <= DEPTH_MAX):
         return named.get(path) or WILDCARD
     inner: list[str] = []
     for key in sorted(value):
@@ -214,13 +218,16 @@ def _key(key: str) -> str:
     return _DIGITS.sub("<X>", key[:128].replace(WILDCARD, "<?>"))
 
 
-def _entities(kind: str, value: Any) -> Iterable[str]:
+def entities_of_value(kind: str | None, value: Any) -> Sequence[str]:
+    """Entities of one value of an object; without a kind the key says nothing."""
     if type(value) is str:
+        if kind is None:
+            return _unnamed(value) if len(value) > 6 else ()
         return entities_in(kind, value)
-    if type(value) is int or type(value) is float:
-        return entities_in(kind, str(value))
     if type(value) is list:
-        return [text for item in _items(value) for text in entities_in(kind, item)]
+        return [text for item in _items(value) for text in (entities_in(kind, item) if kind else _unnamed(item))]
+    if kind is not None and (type(value) is int or type(value) is float):
+        return entities_in(kind, str(value))
     return ()
 
 
@@ -240,9 +247,19 @@ def _unnamed(value: str) -> tuple[str, ...]:
     return tuple(text for text in texts if text is not None)
 
 
+def places_in_unnamed(piece: str) -> Sequence[Span]:
+    """Where entities stand in the skeleton of a value whose key says nothing."""
+    if len(piece) <= 6:
+        return ()
+    kind = shape_of(piece)
+    if kind is not None:
+        return places_in(kind, piece)
+    return find(piece) if " " in piece and len(piece) <= _PROSE_CHARS_MAX else ()
+
+
 def _text(value: Any) -> str:
     if type(value) is str:
-        return value[:_PARAMETER_CHARS_MAX]
+        return value[:PARAMETER_CHARS_MAX]
     if value is None:
         return "null"
     if value is True:

@@ -1,9 +1,9 @@
-"""Reads lines that are JSON objects, and the attributes of lines: by their keys."""
+"""Reads lines that are JSON objects, and the attributes of lines: by shape as far as they have one, else one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import orjson
 import polars as pl
 
 from ingest.entities import ENTITIES, most_telling
-from ingest.events import entities_of, take_apart
-from ingest.pieces import lists
-from ingest.reading import READ
-from ingest.shapes import OWN, Extent
+from ingest.events import entities_of as entities_in_object
+from ingest.events import take_apart
+from ingest.object_shapes import ObjectShape, ObjectShapes
+from ingest.pieces import Codes, cut_some, lists, numbered
+from ingest.plans import OWN, Extent, carry_out, entities_of
+from ingest.reading import READ, stream_numbers
 from ingest.templates import StreamTemplates
 
 _OWN_PREFIXES = ("trace:", "span:")
@@ -26,9 +28,13 @@ Document = dict[str, Any]
 class Objects:
     """Lines that are objects."""
 
-    rows: list[int]  # ascending
-    documents: list[Document]
-    before: list[Sequence[str]]  # entities of what stands before the object
+    shaped_rows: Codes = field(default_factory=lambda: np.empty(0, np.uint32))
+    shaped: pl.Series = field(default_factory=lambda: pl.Series([], dtype=pl.String))  # their bodies
+    codes: Codes = field(default_factory=lambda: np.empty(0, np.uint32))
+    shapes: Sequence[ObjectShape | None] = ()
+    rows: list[int] = field(default_factory=list)  # of those without a shape, in any order
+    documents: list[Document] = field(default_factory=list)
+    before: list[Sequence[str]] = field(default_factory=list)  # entities of what stands before the object
 
     def add(self, row: int, text: str, before: Sequence[str] = ()) -> bool:
         """Take a line whose message may be an object; return whether it is one."""
@@ -41,8 +47,58 @@ class Objects:
         return True
 
 
+def find_objects(bodies: pl.Series, shapes: ObjectShapes, chars_max: int) -> Objects:
+    """Bodies that are JSON objects; longer ones than `chars_max` are read one by one."""
+    may_be = (bodies.str.starts_with("{") & bodies.str.ends_with("}")).to_numpy()
+    rows = np.flatnonzero(may_be).astype(np.uint32)
+    objects = Objects()
+    if not len(rows):
+        return objects
+    texts = bodies.gather(rows)
+    is_shaped = np.zeros(len(rows), bool)
+    short = np.flatnonzero((texts.str.len_bytes() <= chars_max).to_numpy())
+    found, codes = shapes.of(texts.gather(short))
+    fits = np.array([shape is not None for shape in found], bool)[codes]
+    is_shaped[short[fits]] = True
+    objects.shaped_rows, objects.shaped = rows[is_shaped], texts.filter(pl.Series(is_shaped))
+    objects.codes, objects.shapes = codes[fits], found
+    others = ~is_shaped
+    for row, text in zip(rows[others].tolist(), texts.filter(pl.Series(others)), strict=True):
+        objects.add(row, text)
+    return objects
+
+
+def read_shaped(
+    objects: Objects, shapes: ObjectShapes, batch: Codes, streams: Sequence[StreamTemplates]
+) -> pl.DataFrame:
+    """READ of objects that have a shape.
+
+    Args:
+        objects: what was found.
+        shapes: makes the plans.
+        batch: of each line that has a shape.
+        streams: templates by batch.
+    """
+    key = {"shape": objects.codes, "stream": stream_numbers(streams)[batch], **_numbers_in(objects)}
+    codes, distinct = numbered(pl.DataFrame(key))
+    identities, plans = [], []
+    for shape, stream, *numbers in distinct.iter_rows():
+        known, one = streams[stream], objects.shapes[shape]
+        assert one is not None, "those without a shape were left out"
+        names = _names(one, numbers, known)
+        event = one.event.named(names)
+        identities.append(known.of_form(event.form, event.text).template_id)
+        plans.append(shapes.plan(one, names))
+    columns = {
+        "row": pl.Series(objects.shaped_rows),
+        "template_id": pl.Series(identities, dtype=pl.String).gather(codes),
+        **carry_out(objects.shaped, codes, plans, shapes.constants),
+    }
+    return pl.DataFrame(columns, schema=READ)
+
+
 def read_objects(objects: Objects, known_of: Sequence[StreamTemplates], extent: Extent) -> pl.DataFrame:
-    """READ of objects, each with the templates of its stream."""
+    """READ of objects without a shape, each with the templates of its stream."""
     identities: list[str] = []
     own: list[dict[str, str]] = []
     entities, parameters = _Lists(), _Lists()
@@ -63,14 +119,48 @@ def read_objects(objects: Objects, known_of: Sequence[StreamTemplates], extent: 
     return pl.DataFrame(columns, schema=READ)
 
 
-def read_attributes(lines: pl.DataFrame, objects: Objects) -> pl.DataFrame:
+def read_attributes(lines: pl.DataFrame, objects: Objects, shapes: ObjectShapes, chars_max: int) -> pl.DataFrame:
     """ENTITIES of the attributes of lines; fields that the line's own object has too are not read twice."""
     text = pl.col("attributes")
-    frame = lines.select(text, pl.col("body")).with_row_index("row")
+    frame = lines.select(text, "body").with_row_index("row")
     frame = frame.filter((text.str.len_bytes() > 2) & (text != pl.col("body")))
-    found = pl.DataFrame(schema=ENTITIES)
     if frame.is_empty():
-        return found
+        return pl.DataFrame(schema=ENTITIES)
+    rows = frame["row"].to_numpy()
+    found, codes = shapes.of(frame["attributes"].str.head(chars_max))
+    is_wanted = ~_are_repeated(rows, codes, found, objects, len(lines))
+    fits = np.array([shape is not None for shape in found], bool)[codes]
+    chosen = is_wanted & fits
+    tables = [
+        np.empty((0, 4), np.int32) if shape is None else shapes.plan(shape, shape.event.form.names).entities
+        for shape in found
+    ]
+    bodies = frame["attributes"].filter(pl.Series(chosen))
+    long = entities_of(bodies, codes[chosen], tables, shapes.constants.series())
+    by_shape = pl.DataFrame({"row": rows[chosen][long.rows], "entity": long.texts}, schema=ENTITIES)
+    alone = frame.filter(pl.Series(is_wanted & ~fits))
+    return by_shape if alone.is_empty() else pl.concat([by_shape, _one_by_one(alone, objects)])
+
+
+def _are_repeated(
+    rows: Codes, codes: Codes, found: Sequence[ObjectShape | None], objects: Objects, count: int
+) -> np.typing.NDArray[np.bool_]:
+    """Whether the object of a line has all keys of its attributes; as far as both have shapes."""
+    if not len(objects.codes):
+        return np.zeros(len(rows), bool)
+    of_body = np.full(count, -1, np.int64)
+    of_body[objects.shaped_rows] = objects.codes
+    places, pairs = numbered(pl.DataFrame({"attributes": codes, "body": of_body[rows]}))
+    repeated = []
+    for one, other in pairs.iter_rows():
+        mine, its = found[one], objects.shapes[other] if other >= 0 else None
+        repeated.append(
+            mine is not None and its is not None and mine.event.document.keys() <= its.event.document.keys()
+        )
+    return np.array(repeated, bool)[places]
+
+
+def _one_by_one(frame: pl.DataFrame, objects: Objects) -> pl.DataFrame:
     of_row = dict(zip(objects.rows, objects.documents, strict=True))
     rows: list[int] = []
     texts: list[str] = []
@@ -82,10 +172,42 @@ def read_attributes(lines: pl.DataFrame, objects: Objects) -> pl.DataFrame:
         for row in members:
             if row in of_row and document.keys() <= of_row[row].keys():
                 continue
-            entities = _own(entities_of(document))[1] if entities is None else entities
+            entities = _own(entities_in_object(document))[1] if entities is None else entities
             rows += [row] * len(entities)
             texts += entities
     return pl.DataFrame({"row": rows, "entity": texts}, schema=ENTITIES)
+
+
+def _numbers_in(objects: Objects) -> dict[str, pl.Series]:
+    """The numbers that name events, a column for the first of each object, for the second ..."""
+    of_code = [[] if shape is None else [place for place, _ in shape.numbered.values()] for shape in objects.shapes]
+    return {
+        f"number {turn}": cut_some(
+            objects.shaped, objects.codes, [places[turn] if turn < len(places) else (0, 0) for places in of_code]
+        )
+        for turn in range(max(map(len, of_code), default=0))
+    }
+
+
+def _names(shape: ObjectShape, numbers: Sequence[str | None], known: StreamTemplates) -> tuple[str | None, ...]:
+    """What the naming values of objects are called; a value that is one of many is no name."""
+    names = list(shape.event.form.names)
+    for (place, (_, reader)), number in zip(shape.numbered.items(), numbers, strict=False):
+        assert number is not None, "the shape says that it is there"
+        leaf = shape.event.plan.naming[place][0]
+        names[place] = reader(number if isinstance(shape.event.values[leaf], str) else _number(number))
+    paths = (path for _, path, _ in shape.event.plan.naming)
+    return tuple(
+        name if name is not None and known.is_name(path, name) else None
+        for path, name in zip(paths, names, strict=True)
+    )
+
+
+def _number(text: str) -> int | float | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def read_object(text: str) -> Document | None:

@@ -16,9 +16,11 @@ import polars as pl
 from ingest.batch import Batch
 from ingest.entities import entity, with_more
 from ingest.header import severities_in, times_in
-from ingest.objects import Objects, read_attributes, read_objects
+from ingest.object_shapes import ObjectShapes
+from ingest.objects import Objects, find_objects, read_attributes, read_objects, read_shaped
+from ingest.plans import Extent
 from ingest.reading import Texts, read_texts
-from ingest.shapes import Extent, Shape, Shapes
+from ingest.shapes import Shape, Shapes
 from ingest.stamps import nothing
 from ingest.templates import StreamTemplates, TemplateSettings
 from ingest.times import TimeSettings, times
@@ -68,6 +70,7 @@ class Parser:
             entities_max=self._settings.entities_max,
         )
         self._shapes = Shapes(shapes_max=self._settings.shapes_max, extent=self._extent)
+        self._object_shapes = ObjectShapes(shapes_max=self._settings.shapes_max, extent=self._extent)
         self._streams: dict[tuple[str, str], StreamTemplates] = {}  # the one used last is last
         self._changed: dict[str, Template] = {}
 
@@ -163,11 +166,16 @@ class Parser:
         time, severity = _headers(whole, lines)
         texts = _without_objects(whole, lines["body"], objects)
         read = read_texts(texts, self._shapes, batch[texts.rows], streams)
+        if len(objects.codes):
+            shaped = read_shaped(objects, self._object_shapes, batch[objects.shaped_rows], streams)
+            read = pl.concat([read, shaped])
         if objects.rows:
             known_of = [streams[place] for place in batch[objects.rows].tolist()]
-            read = pl.concat([read, read_objects(objects, known_of, self._extent)]).sort("row")
+            read = pl.concat([read, read_objects(objects, known_of, self._extent)])
+        if not read["row"].is_sorted():
+            read = read.sort("row")
         entities = read["entities"]
-        more = read_attributes(lines, objects)
+        more = read_attributes(lines, objects, self._object_shapes, self._settings.chars_max)
         if not more.is_empty():
             entities = with_more(entities, more, self._settings.entities_max)
         stated = times(lines.with_columns(time.alias("header")), self._settings.time)
@@ -184,11 +192,10 @@ class Parser:
 
     def _apart(self, bodies: pl.Series) -> tuple[Objects, Texts]:
         """Lines that are JSON objects, and the others with their shapes."""
-        objects = Objects([], [], [])
+        objects = find_objects(bodies, self._object_shapes, self._settings.chars_max)
         is_other = np.ones(len(bodies), bool)
-        may_be = (bodies.str.starts_with("{") & bodies.str.ends_with("}")).arg_true()
-        for row, text in zip(may_be.to_list(), bodies.gather(may_be).to_list(), strict=True):
-            is_other[row] = not objects.add(row, text)
+        is_other[objects.shaped_rows] = False
+        is_other[objects.rows] = False
         rows = np.flatnonzero(is_other).astype(np.uint32)
         heads = _heads(bodies if len(rows) == len(bodies) else bodies.gather(rows), self._settings.chars_max)
         shapes, codes = self._shapes.of(heads)

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import polars as pl
 
 from ingest.entities import entity
 from ingest.fields import find
-from ingest.header import Header, Place, begin
+from ingest.header import Header, begin
 from ingest.mask import WILDCARD, Masked, mask
 from ingest.pieces import Codes
+from ingest.plans import OWN, Constants, Extent, Place, Plan, entity_table, parameter_table
 from ingest.skeleton import collapse, skeleton, skeletons
 from ingest.values import Span
-from ingest.words import RANKED_KINDS
 
-OWN = ("trace", "span")  # found like entities, but columns of the record
 _GARBAGE_SHARE = 0.3  # of characters that are no text; more make a line binary, chosen, not measured
 _PLANS_MAX = 8  # of one shape: it has one for each stream's template, and templates seldom change
-_KINDS = sorted((*RANKED_KINDS, *OWN), key=lambda kind: f"{kind}:")
-_RANKS = {kind: rank for rank, kind in enumerate(RANKED_KINDS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +27,6 @@ class Message:
     masked: Masked
     fields: tuple[Span, ...]
     is_object: bool  # it may be JSON
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is cut out of the lines of one shape that have one template; places are bytes.
-
-    Attributes:
-        entities: int32 (n, 4): kind, start, length, and the number of the constant or -1; in the order of the entities
-            in a record, as far as it is known before they are cut.
-        parameters: int32 (n, 2): start, length.
-        own: start and length of the record's own ids.
-    """
-
-    entities: np.typing.NDArray[np.int32]
-    parameters: np.typing.NDArray[np.int32]
-    own: dict[str, Place]
 
 
 @dataclass(slots=True)
@@ -65,16 +45,6 @@ class Shape:
         return bool(self.message.masked.text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """How much of a line is kept."""
-
-    tokens_max: int
-    parameters_max: int
-    parameter_chars_max: int
-    entities_max: int
-
-
 class Shapes:
     """Skeletons known so far; only a memory of pure work, so what is forgotten is read again with the same result."""
 
@@ -83,12 +53,7 @@ class Shapes:
         self._extent = extent
         self._known: dict[str, Shape] = {}
         self._messages: dict[str, Message] = {}
-        self._constants: dict[str, int] = {}  # entities as written, and their numbers
-
-    @property
-    def constants(self) -> pl.Series:
-        """Entities by the numbers that plans have for them."""
-        return pl.Series(list(self._constants), dtype=pl.String)
+        self.constants = Constants()  # of the plans
 
     def of(self, texts: pl.Series) -> tuple[list[Shape], Codes]:
         """Distinct shapes of texts, in the order they first appear, and which of them each text has."""
@@ -144,46 +109,34 @@ class Shapes:
     def _forget(self) -> None:
         """Begin anew when there are too many: what is in use is read again at once."""
         if len(self._known) > self._shapes_max:
-            self._known, self._messages, self._constants = {}, {}, {}
+            self._known, self._messages, self.constants = {}, {}, Constants()
 
     def _planned(self, shape: Shape, template: tuple[str, ...]) -> Plan:
         at, before = shape.bytes_at, shape.header.start
-        spans = [(kind, at[before + start], at[before + end]) for kind, start, end in shape.message.fields]
         line = shape.skeleton.encode()
-        own = {kind: (start, end - start) for kind, start, end in reversed(spans) if kind in OWN}
-        found = [span for span in spans if span[0] not in OWN]
-        found += [(kind, *place) for kind, place in shape.header.entities()]
+        spans = [(kind, at[before + start], at[before + end]) for kind, start, end in shape.message.fields]
+        spans += [(kind, *place) for kind, place in shape.header.entities()]
+        texts: list[str | None] = []
+        places: list[tuple[str, Place]] = []
+        own: dict[str, Place] = {}
+        for kind, start, end in spans:
+            text = line[start:end]
+            if kind in OWN:
+                own.setdefault(kind, (start, end - start))
+            elif b"0" in text or b"1" in text:
+                places.append((kind, (start, end - start)))
+            else:
+                texts.append(entity(kind, text.decode()))
         limit = self._extent.parameter_chars_max
         parameters = [
             (at[before + start], at[before + min(end, start + limit)] - at[before + start])
             for start, end in _parameters(shape.message.masked, template)
         ]
         return Plan(
-            entities=self._entities(found, line),
-            parameters=np.array(parameters[: self._extent.parameters_max], np.int32).reshape(-1, 2),
+            entities=entity_table(filter(None, texts), places, self.constants, self._extent.entities_max),
+            parameters=parameter_table(parameters, self.constants, self._extent.parameters_max),
             own=own,
         )
-
-    def _entities(self, found: list[tuple[str, int, int]], line: bytes) -> np.typing.NDArray[np.int32]:
-        """Rows of a plan; of too many the most telling kinds are kept."""
-        rows: dict[tuple[int, str, int, int], int] = {}
-        for kind, start, end in sorted(found, key=lambda span: _RANKS[span[0]]):
-            text = line[start:end]
-            if b"0" in text or b"1" in text:
-                rows.setdefault((_KINDS.index(kind), "", start, end - start), -1)
-                continue
-            written = entity(kind, text.decode())
-            if written is not None:
-                number = self._constants.setdefault(written, len(self._constants))
-                rows.setdefault((_KINDS.index(kind), written, 0, 0), number)
-        kept = sorted(list(rows.items())[: self._extent.entities_max])
-        table = [(kind, start, length, number) for (kind, _, start, length), number in kept]
-        return np.array(table, np.int32).reshape(-1, 4)
-
-
-def kind_of(number: int) -> str:
-    """The kind that a plan means by a number."""
-    return _KINDS[number]
 
 
 def _is_garbage(line: str) -> bool:

@@ -13,7 +13,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import create_engine, text
+
+settings.register_profile("tocsin", deadline=None)  # a busy machine is no failure; pytest-timeout ends what hangs
+settings.load_profile("tocsin")
 
 _numbers = itertools.count()
 
