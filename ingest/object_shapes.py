@@ -31,6 +31,7 @@ from ingest.skeleton import collapse, skeletons
 from ingest.values import Span
 
 _TOKEN = re.compile(r'"[^"\\]*"|[{}\[\],:]|[^\s{}\[\],:"\\]+')
+_IPV6_LIKE = re.compile(r"\W?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\W*[0-9]*")
 _PLANS_MAX = 64  # of one shape: it has one for each combination of names
 
 Names = tuple[str | None, ...]
@@ -202,8 +203,7 @@ def _of_kind(kind: str, value: Any, piece: str) -> Iterator[str | Span]:
     if "0" not in piece or isinstance(value, (list, bool)):
         yield from _checked(entities_of_value(kind, value), piece, value)
     elif isinstance(value, (str, int, float)):
-        if piece.count(":") > 1:
-            raise _Unfit  # as below
+        _refuse_ipv6(piece)
         yield from places_in(kind, piece)
 
 
@@ -211,9 +211,13 @@ def _of_no_kind(value: Any, piece: str) -> Iterator[str | Span]:
     if "0" not in piece or type(value) is list:
         yield from _checked(entities_of_value(None, value), piece, value)
     elif type(value) is str:
-        if piece.count(":") > 1:
-            raise _Unfit  # of an IPv6 address the digits count
+        _refuse_ipv6(piece)
         yield from places_in_unnamed(piece)
+
+
+def _refuse_ipv6(piece: str) -> None:
+    if _IPV6_LIKE.fullmatch(piece):
+        raise _Unfit  # whether it is an address depends on its digits
 
 
 def _checked(texts: Sequence[str], piece: str, value: Any) -> Sequence[str]:
