@@ -14,7 +14,11 @@ from tocsin.errors import InputError
 
 #: Name -> the function that gives its rows; imported when asked for.
 EVALUATIONS: Mapping[str, str] = {"parsing": "evaluation.parsing:evaluate"}
-BENCHES: Mapping[str, str] = {"e2e": "service.bench:e2e", "ingest": "service.bench:ingest"}
+BENCHES: Mapping[str, str] = {
+    "e2e": "service.bench:e2e",
+    "ingest": "service.bench:ingest",
+    "parse": "service.bench_parse:parse",
+}
 
 _DATA = Path("../shared/data")  # where a checkout of ours has the labelled sets
 
