@@ -1,8 +1,10 @@
-"""GELF over HTTP: one message, or one a line, into LINES by service."""
+"""GELF: a body of one message, or one a line, and messages that came one by one, into LINES by service."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -12,7 +14,7 @@ from ingest.batch import Part, Rejected, stream_name
 from ingest.conventions import Asked, Row, to_lines
 from ingest.json_rows import Rows, rows_of_json, rows_of_ndjson
 from ingest.limits import Limits, decompress
-from ingest.lines import reject, split, text_of
+from ingest.lines import Split, count_openers, reject, split, text_of
 from tocsin.errors import InputError
 from tocsin.record import LINES
 
@@ -56,6 +58,50 @@ def decode_gelf(body: bytes, limits: Limits) -> tuple[Part, ...]:
     found = _rows(text, limits)
     if not (found.rows or found.rejected):
         raise InputError("body: there is no message in it")
+    return _parts(found, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message that did not come over HTTP."""
+
+    raw: bytes  # not compressed; or, where it is refused, what it began with
+    peer: str  # address of the sender
+    why_refused: str | None = None
+
+
+def opened(raw: bytes, peer: str, size_max: int, limits: Limits) -> Message:
+    """The message in a datagram, which may be compressed.
+
+    Args:
+        raw: as it came.
+        peer: address of the sender.
+        size_max: bytes of the message when it is not compressed.
+        limits: where to stop.
+    """
+    try:
+        text = decompress(raw, _encoding(raw), replace(limits, decompressed_bytes_max=size_max))
+    except InputError as error:
+        return Message(raw[: limits.rejected_bytes_max], peer, str(error))
+    return Message(text, peer)
+
+
+def lines_of(messages: Sequence[Message], limits: Limits) -> tuple[Part, ...]:
+    """Messages as lines, by stream. What is none is refused alone."""
+    texts = [text_of(message.raw) for message in messages]
+    whys = [message.why_refused for message in messages]
+    kept = [at for at, why in enumerate(whys) if why is None]
+    rejected = tuple(reject(at, texts[at], why, limits) for at, why in enumerate(whys) if why is not None)
+    openers = sum(count_openers(texts[at]) for at in kept)
+    sent = Split(positions=kept, texts=[texts[at] for at in kept], openers=openers, rejected=rejected)
+    found = rows_of_ndjson(sent, limits)
+    for at, row in zip(found.positions, found.rows, strict=True):
+        if not row.get("host"):
+            row["host.ip"] = messages[at].peer  # nothing else says from where it is
+    return _parts(found, limits)
+
+
+def _parts(found: Rows, limits: Limits) -> tuple[Part, ...]:
     members: dict[str, list[int]] = {}
     refused: dict[str, list[Rejected]] = {}
     for at, row in enumerate(found.rows):

@@ -131,11 +131,12 @@ def _over_limits(texts: Sequence[str], values: Sequence[object], limits: Limits)
     suspects = [
         at for at, text in enumerate(texts) if len(text) > keys_bytes or count_openers(text) > limits.json_depth_max
     ]
-    reasons = {at: _over(value, limits) for at in suspects if isinstance(value := values[at], dict)}
+    reasons = {at: why_over(value, limits) for at in suspects if isinstance(value := values[at], dict)}
     return {at: why for at, why in reasons.items() if why is not None}
 
 
-def _over(row: Row, limits: Limits) -> str | None:
+def why_over(row: Row, limits: Limits) -> str | None:
+    """Why an event is refused for its depth or the number of its keys; None where it is not."""
     fields = depth = 0
     level: list[Any] = [row]
     while level:

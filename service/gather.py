@@ -10,8 +10,18 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from ingest.syslog import Message
+
+class Heard(Protocol):
+    """A message as it came."""
+
+    @property
+    def raw(self) -> bytes:
+        """Its bytes."""
+
+
+M = TypeVar("M", bound=Heard)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +33,7 @@ class GatherLimits:
     wait_s: float
 
 
-class Gather:
+class Gather(Generic[M]):
     """Messages on their way to `keep`, in the order they came.
 
     Args:
@@ -31,11 +41,12 @@ class Gather:
         limits: when it is called.
     """
 
-    def __init__(self, keep: Callable[[list[Message]], Awaitable[None]], limits: GatherLimits) -> None:
+    def __init__(self, keep: Callable[[list[M]], Awaitable[None]], limits: GatherLimits) -> None:
         self._keep = keep
         self._limits = limits
-        self._pending: list[Message] = []
+        self._pending: list[M] = []
         self._size = 0
+        self._kept = asyncio.Event()  # of what is pending
         self._closing = False
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
@@ -52,16 +63,27 @@ class Gather:
         while not self._room.is_set():
             await self._room.wait()
 
-    def add(self, messages: Sequence[Message]) -> None:
-        """Add messages, also where there is no room: what was read has to go somewhere."""
+    def add(self, messages: Sequence[M], *, at_once: bool = False) -> asyncio.Event:
+        """Add messages, also where there is no room: what was read has to go somewhere.
+
+        Args:
+            messages: maybe none.
+            at_once: somebody waits for an answer, so the batch does not wait for others.
+
+        Returns:
+            What is set when they are durable.
+        """
         if not messages:
-            return
+            return self._kept
         self._pending += messages
         self._size += sum(len(message.raw) for message in messages)
         self._arrived.set()
         if len(self._pending) >= self._limits.lines or self._size >= self._limits.size:
             self._room.clear()
             self._full.set()
+        if at_once:
+            self._full.set()
+        return self._kept
 
     def close(self) -> None:
         """Let `run` end when all that was added is kept."""
@@ -77,6 +99,7 @@ class Gather:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._full.wait(), self._limits.wait_s)
             batch, self._pending, self._size = self._pending, [], 0
+            kept, self._kept = self._kept, asyncio.Event()
             if not batch:
                 return
             if not self._closing:
@@ -84,3 +107,4 @@ class Gather:
                 self._full.clear()
             self._room.set()
             await self._keep(batch)
+            kept.set()

@@ -1,7 +1,7 @@
-"""Listens to syslog over TCP, TLS and UDP; messages are journalled in batches.
+"""Listens over TCP, TLS and UDP to protocols that are not HTTP; what comes is journalled in batches.
 
-Syslog has no answer that a sender could wait for. What is read is durable a fraction of a second later; while the
-journal has no room, nothing is read, and TCP makes the senders wait.
+While the journal has no room, nothing is read, and TCP makes the senders wait. What a protocol brings is a `Language`:
+how a connection is read, and what becomes of its messages.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
-from hashlib import blake2b
-from typing import Protocol
+from typing import Generic, Protocol
 
 import structlog
 
 from api.intake import IntakeMeters, JournalWriter
-from ingest.batch import Batch, encode
+from ingest.batch import Batch, Rejected, encode_all
 from ingest.limits import Limits
-from ingest.syslog import Framing, Message, lines_of
-from service.gather import Gather, GatherLimits
-from service.syslog import OPEN_TENANT, Bound, SyslogSettings
-from tocsin.errors import InputError, StorageError
+from service.doors import OPEN_TENANT, Bound, DoorSettings
+from service.gather import Gather, GatherLimits, M
+from tocsin.errors import InputError, StorageError, TooLargeError
+from tocsin.record import empty_lines
 
 log = structlog.get_logger(__name__)
 
-_READ_BYTES = 64 * 1024
 _DATAGRAM_BYTES = 65_535
 _DATAGRAMS = 1_000  # read before others get their turn
 _PAUSE_S = 0.25  # between two looks whether the journal has room again
+_KEEP_ALIVE_S = 60
 _GRACE_S = 0.2  # at a stop: after so long without a byte there is nothing more that was sent before
 
 
@@ -49,23 +49,60 @@ class Surroundings(Protocol):
         """What one line may hold."""
 
 
-class Syslog:
-    """The listeners of this process.
+class Language(Protocol[M]):
+    """What a protocol brings."""
+
+    @property
+    def name(self) -> str:
+        """Of its settings."""
+
+    @property
+    def udp_buffer_bytes(self) -> int:
+        """What is asked of the kernel."""
+
+    async def converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener: Listener[M], peer: str
+    ) -> None:
+        """Read one connection until it ends, and give what comes to `listener`.
+
+        Raises:
+            InputError: the sender speaks something else.
+        """
+
+    def heard(self, datagrams: Sequence[tuple[bytes, str]], now: float) -> list[M]:
+        """The messages of datagrams, each with the address of its sender; `now` in seconds of the loop's clock."""
+
+    def batches(self, messages: Sequence[M], tenant: str, observed_time: datetime) -> list[Batch]:
+        """Messages as batches."""
+
+
+class Listener(Generic[M]):
+    """Listens to one protocol.
 
     Args:
+        language: the protocol.
         settings: where and how.
         sockets: bound already.
         services: journal, clock and limits.
         meters: what is counted.
     """
 
-    def __init__(self, settings: SyslogSettings, sockets: Bound, services: Surroundings, meters: IntakeMeters) -> None:
+    def __init__(
+        self,
+        language: Language[M],
+        settings: DoorSettings,
+        sockets: Bound,
+        services: Surroundings,
+        meters: IntakeMeters,
+    ) -> None:
+        self._language = language
         self._settings = settings
         self._sockets = sockets
         self._services = services
         self._meters = meters
+        self._log = log.bind(protocol=language.name)
         limits = GatherLimits(lines=settings.batch_lines, size=settings.batch_bytes, wait_s=settings.batch_ms / 1000)
-        self._gather = Gather(self._keep, limits)
+        self._gather: Gather[M] = Gather(self._keep, limits)
         self._servers: list[asyncio.Server] = []
         self._readers: set[asyncio.Task[None]] = set()
         self._keeping: asyncio.Task[None] | None = None
@@ -76,6 +113,7 @@ class Syslog:
         self._keeping = asyncio.create_task(self._gather.run())
         for at, context in ((self._sockets.tcp, None), (self._sockets.tls, self._sockets.context)):
             if at is not None:
+                _notice_dead_peers(at)
                 self._servers.append(await asyncio.start_server(self._connected, sock=at, ssl=context))
         if self._sockets.udp is not None:
             self._readers.add(asyncio.create_task(self._datagrams(self._sockets.udp)))
@@ -94,7 +132,17 @@ class Syslog:
         try:
             await asyncio.wait_for(self._keeping, within_s)
         except TimeoutError:
-            log.error("syslog_lost", reason="the journal had no room when the service stopped")  # noqa: TRY400
+            self._log.error("messages_lost", reason="the journal had no room when the service stopped")
+
+    async def take(self, messages: Sequence[M], *, at_once: bool = False) -> asyncio.Event:
+        """Take messages when there is room for them; see `Gather.add`."""
+        self._read_at = asyncio.get_running_loop().time()
+        await self._gather.room()
+        return self._gather.add(messages, at_once=at_once)
+
+    def take_last(self, messages: Sequence[M]) -> None:
+        """Take what was read when a connection ended, also where there is no room."""
+        self._gather.add(messages)
 
     async def _quiet(self, within_s: float) -> None:
         """Wait until what the kernel holds is read; senders that go on are not waited for longer than `within_s`."""
@@ -108,81 +156,90 @@ class Syslog:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None, "the server runs each connection in a task"
+        peer = _address(writer)
         if len(self._readers) >= self._settings.connections_max:
-            log.warning("syslog_refused", reason="connections_max", peer=_address(writer))
+            self._log.warning("sender_refused", reason="connections_max", peer=peer)
             writer.close()
             return
         self._readers.add(task)
         try:
-            await self._messages(reader, _address(writer))
+            await self._language.converse(reader, writer, self, peer)
+        except InputError as error:
+            self._log.warning("sender_not_understood", peer=peer, error=str(error))
+        except (OSError, asyncio.CancelledError):  # the sender is gone, or we are going
+            pass
         finally:
             self._readers.discard(task)
             writer.close()
 
-    async def _messages(self, reader: asyncio.StreamReader, peer: str) -> None:
-        framing = Framing(self._settings.frame_bytes_max)
-        waiting: list[Message] = []
-        try:
-            while data := await reader.read(_READ_BYTES):
-                waiting = [Message(raw, peer, is_cut) for raw, is_cut in framing.feed(data)]
-                await self._take(waiting)
-                waiting = []
-        except InputError as error:
-            log.warning("syslog_not_understood", peer=peer, error=str(error))
-        except (OSError, asyncio.CancelledError):  # the sender is gone, or we are going
-            pass
-        finally:
-            rest = [Message(raw, peer, is_cut) for raw, is_cut in framing.finish()]
-            self._gather.add([*waiting, *rest])
-
     async def _datagrams(self, at: socket.socket) -> None:
         at.setblocking(False)
         with contextlib.suppress(OSError):
-            at.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.udp_buffer_bytes)
-        waiting: list[Message] = []
+            at.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._language.udp_buffer_bytes)
+        waiting: list[M] = []
         try:
             while True:
                 await _readable(at)
-                waiting = _received(at, self._settings.frame_bytes_max)
-                await self._take(waiting)
+                waiting = self._heard(at)
+                await self.take(waiting)
                 waiting = []
         except asyncio.CancelledError:
-            self._gather.add([*waiting, *_received(at, self._settings.frame_bytes_max)])
+            self.take_last([*waiting, *self._heard(at)])
 
-    async def _take(self, messages: list[Message]) -> None:
-        self._read_at = asyncio.get_running_loop().time()
-        await self._gather.room()
-        self._gather.add(messages)
+    def _heard(self, at: socket.socket) -> list[M]:
+        return self._language.heard(_received(at), asyncio.get_running_loop().time())
 
-    async def _keep(self, messages: list[Message]) -> None:
+    async def _keep(self, messages: list[M]) -> None:
+        """Make messages durable, all at once where the journal takes them so."""
         observed_time = self._services.clock()
+        batches, payload = await asyncio.to_thread(self._made, messages, observed_time)
+        try:
+            await self._append(payload)
+        except TooLargeError as error:
+            if len(messages) > 1:
+                for half in (messages[: len(messages) // 2], messages[len(messages) // 2 :]):
+                    await self._keep(half)
+                return
+            batches = [self._refused(batch, messages[0], str(error)) for batch in batches]
+            await self._append(encode_all(batches))
+        self._meters.taken(
+            accepted=sum(batch.lines.height for batch in batches),
+            rejected=sum(len(batch.rejected) for batch in batches),
+            size=sum(len(message.raw) for message in messages),
+        )
 
-        def make() -> tuple[Batch, bytes]:
-            part = lines_of(messages, self._settings.stream, self._services.limits)
-            batch = Batch(
-                tenant=self._settings.tenant or OPEN_TENANT,
-                stream=part.stream,
-                observed_time=observed_time,
-                identity=None,
-                fingerprint=blake2b(b"\n".join(message.raw for message in messages), digest_size=16).hexdigest(),
-                lines=part.lines,
-                rejected=part.rejected,
-            )
-            return batch, encode(batch)
+    def _made(self, messages: Sequence[M], observed_time: datetime) -> tuple[list[Batch], bytes]:
+        batches = self._language.batches(messages, self._settings.tenant or OPEN_TENANT, observed_time)
+        return batches, encode_all(batches) if batches else b""
 
-        batch, payload = await asyncio.to_thread(make)
+    def _refused(self, batch: Batch, message: M, why: str) -> Batch:
+        raw = message.raw[: self._services.limits.rejected_bytes_max]
+        return replace(batch, lines=empty_lines(), rejected=(Rejected(line=1, detail=why, raw=raw),))
+
+    async def _append(self, payload: bytes) -> None:
+        """Wait until the journal holds `payload`, however long it has no room.
+
+        Raises:
+            TooLargeError: it never will.
+        """
         is_told = False
-        while True:
+        while payload:
             try:
                 await asyncio.shield(asyncio.wrap_future(self._services.journal.append(payload)))
-                break
             except StorageError as error:
                 if not is_told:
-                    log.warning("syslog_waits", error=str(error))
+                    self._log.warning("senders_wait", error=str(error))
                 is_told = True
+            else:
+                return
             await asyncio.sleep(_PAUSE_S)
-        size = sum(len(message.raw) for message in messages)
-        self._meters.taken(accepted=batch.lines.height, rejected=len(batch.rejected), size=size)
+
+
+def _notice_dead_peers(at: socket.socket) -> None:
+    """Let the kernel ask senders that are silent whether they are there; connections inherit it from the listener."""
+    at.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):  # else it asks after two hours
+        at.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEP_ALIVE_S)
 
 
 def _address(writer: asyncio.StreamWriter) -> str:
@@ -200,7 +257,7 @@ async def _readable(at: socket.socket) -> None:
         loop.remove_reader(at)
 
 
-def _received(at: socket.socket, size_max: int) -> list[Message]:
+def _received(at: socket.socket) -> list[tuple[bytes, str]]:
     found = []
     for _ in range(_DATAGRAMS):
         try:
@@ -208,5 +265,5 @@ def _received(at: socket.socket, size_max: int) -> list[Message]:
         except OSError:  # there is nothing more, or a sender of before is gone
             break
         if raw:
-            found.append(Message(raw[:size_max], str(peer[0]), len(raw) > size_max))
+            found.append((raw, str(peer[0])))
     return found

@@ -13,7 +13,7 @@ MASK = "***"
 
 #: `scheme://user:password@host`: the password, which may itself hold everything but a slash.
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^/]*)@")
-_SECRET_NAME = re.compile(r"(^|[._])(secret|password|token|routing_key|api_key)$")
+_SECRET_NAME = re.compile(r"(^|[._])(secret|password|token|routing_key|api_key|shared_key)$")
 
 
 def shown(found: Configuration) -> list[dict[str, str]]:

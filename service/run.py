@@ -12,19 +12,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import structlog
 
 from api.intake import IntakeMeters
 from service.build import data_folder, opened
-from service.listeners import Syslog
+from service.listeners import Listener
 from service.lock import owned, owner_of
 from service.log import set_up_logging
 from service.serve import HttpProcess, listen
 from service.settings import Settings
+from service.stations import stations
 from service.supervisor import Supervisor
-from service.syslog import SyslogSettings, bound
 
 log = structlog.get_logger(__name__)
 
@@ -69,15 +69,15 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
         folder = data_folder(settings)
         stack.enter_context(owned(folder, "api"))
         door = stack.enter_context(listen(settings.api.host, settings.api.port))
-        sockets = stack.enter_context(bound(settings.syslog))
+        beside = stack.enter_context(stations(settings))
         settings = replace(settings, api=replace(settings.api, port=door.getsockname()[1]))
         parts = stack.enter_context(opened(settings, stopping))
         supervisor: Supervisor | None = None
 
         def start() -> None:
             say(f"Tocsin {version('tocsin')} is at {settings.base_url}, data in {folder}")
-            if settings.syslog.is_on:
-                say(_places(settings.syslog))
+            for station in beside:
+                say(f"      {station.places}")
             if parts.is_open:
                 say("OPEN: no key exists, so everyone on this machine may read and change everything.")
                 say(f"      Make one, and the door is shut: tocsin key create --data {folder}")
@@ -87,8 +87,8 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
                 supervisor.kill()
             os._exit(_HURRIED)
 
-        def listening(meters: IntakeMeters) -> Syslog | None:
-            return Syslog(settings.syslog, sockets, parts.services, meters) if settings.syslog.is_on else None
+        def listening(meters: IntakeMeters) -> list[Listener[Any]]:
+            return [station.listener(parts.services, meters) for station in beside]
 
         http = HttpProcess(door, parts, settings.run, listening=listening, on_start=start, on_hurry=hurry)
         if options.role == "all":
@@ -100,13 +100,6 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
             signal.signal(number, lambda _number, _frame: hurry())
     log.info("stopped", status=status)
     return status
-
-
-def _places(settings: SyslogSettings) -> str:
-    """Where syslog is listened to, for the person at the terminal."""
-    ports = {"TCP": settings.tcp_port, "UDP": settings.udp_port, "TLS": settings.tls_port}
-    places = ", ".join(f"{name} {port}" for name, port in ports.items() if port)
-    return f"      Syslog is at {settings.host}, {places}; its stream is {settings.stream}"
 
 
 def _leave(_number: int, _frame: object) -> NoReturn:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import structlog
 import uvicorn
@@ -16,7 +17,7 @@ from api.intake import IntakeMeters
 from ingest.batch import encode, tick
 from service.bind import bind
 from service.build import Opened
-from service.listeners import Syslog
+from service.listeners import Listener
 from service.supervisor import RunSettings
 from tocsin.errors import FullError, StorageError
 
@@ -51,8 +52,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-#: Makes the listeners of syslog, where there are any.
-Listening = Callable[[IntakeMeters], Syslog | None]
+#: Makes the listeners to protocols that are not HTTP.
+Listening = Callable[[IntakeMeters], Sequence[Listener[Any]]]
 
 
 class HttpProcess:
@@ -114,20 +115,19 @@ class HttpProcess:
             runner.run(self._serve(self._server, self._listening(app.state.parts.meters)))
         return self._status or 0
 
-    async def _serve(self, server: _Server, syslog: Syslog | None) -> None:
+    async def _serve(self, server: _Server, listeners: Sequence[Listener[Any]]) -> None:
         self._loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             self._loop.add_signal_handler(number, self._on_signal, number)
         if self._status is not None:
             self._stop()
         ticking = asyncio.create_task(self._tick())
-        if syslog is not None:
-            await syslog.start()
+        for listener in listeners:
+            await listener.start()
         try:
             await server.serve(sockets=[self._bound])
         finally:
-            if syslog is not None:
-                await syslog.stop(self._settings.drain_s)
+            await asyncio.gather(*(listener.stop(self._settings.drain_s) for listener in listeners))
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking

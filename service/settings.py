@@ -21,11 +21,14 @@ from detectors.registry import DETECTORS, build
 from ingest.journal import JournalSettings
 from ingest.limits import Limits
 from ingest.parse import ParseSettings
+from service import forward, gelf, syslog
+from service.forward import ForwardSettings
+from service.gelf import GelfSettings
 from service.layers import Layer, Merged, environment_layer, file_layer, flag_layer, merge, validated
 from service.log import LogSettings
 from service.ship import ShipSettings
 from service.supervisor import RunSettings
-from service.syslog import SyslogSettings, check
+from service.syslog import SyslogSettings
 from service.worker import WorkerSettings
 from storage.database import StoreSettings
 from storage.events import EventSettings
@@ -57,6 +60,8 @@ class Settings:
     address: AddressSettings = field(default_factory=AddressSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     syslog: SyslogSettings = field(default_factory=SyslogSettings)
+    forward: ForwardSettings = field(default_factory=ForwardSettings)
+    gelf: GelfSettings = field(default_factory=GelfSettings)
     run: RunSettings = field(default_factory=RunSettings)
     ship: ShipSettings = field(default_factory=ShipSettings)
     log: LogSettings = field(default_factory=LogSettings)
@@ -122,7 +127,9 @@ def _check(settings: Settings, merged: Merged) -> None:
     """What no single type can say."""
     if not 0 <= settings.api.port <= 65_535:
         raise SettingsError(f"api.port: {settings.api.port} is no port, 0 to 65535{merged.place('api.port')}")
-    check(settings.syslog)
+    syslog.check(settings.syslog)
+    forward.check(settings.forward)
+    gelf.check(settings.gelf)
     for name, options in settings.detectors.items():
         if name not in DETECTORS:
             raise SettingsError(f"detectors.{name}: no such detector; there are {', '.join(sorted(DETECTORS))}")

@@ -180,7 +180,7 @@ def test_while_the_journal_is_full_senders_wait_and_nothing_is_lost(tmp_path: Pa
     ):
         sending = threading.Thread(target=sender.sendall, args=(text,), daemon=True)
         sending.start()
-        wait_for(lambda: "syslog_waits" in running.said())
+        wait_for(lambda: "senders_wait" in running.said())
         assert running.client.get("/healthz").status_code == 200
         worker = subprocess.Popen(command(data, "--role", "worker", "--config", str(config)))
         try:
