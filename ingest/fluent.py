@@ -251,7 +251,7 @@ def _cut(message: Message, limits: Limits) -> tuple[list[bytes], str | None]:
     if message.why_refused is not None:
         return [], message.why_refused
     try:
-        return cut(message.raw, len(message.raw), limits.lines_max), None
+        return cut(message.raw, limits.lines_max), None
     except InputError as error:
         return [], f"events: {error}"
 

@@ -5,6 +5,7 @@ https://github.com/msgpack/msgpack/blob/master/spec.md
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -104,14 +105,14 @@ class Values:
         return not left and at <= size and self.broken is None
 
 
-def cut(data: bytes, size_max: int, count_max: int) -> list[bytes]:
+def cut(data: bytes, count_max: int) -> list[bytes]:
     """The values of which `data` consists.
 
     Raises:
         InputError: it consists of something else.
         TooLargeError: there are too many.
     """
-    values = Values(size_max, count_max)
+    values = Values(sys.maxsize, count_max)
     found = values.feed(data)
     if values.broken is not None:
         raise values.broken
