@@ -24,9 +24,13 @@ def bind(host: str, port: int, *, kind: socket.SocketKind, names: str, hint: str
     try:
         family, _, protocol, _, address = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)[0]
         bound = socket.socket(family, kind, protocol)
-        if kind == socket.SOCK_STREAM:  # for datagrams it would let two processes share the port
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        try:
+            if kind == socket.SOCK_STREAM:  # for datagrams it would let two processes share the port
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise SettingsError(f"{names}: cannot listen on {host} port {port}: {reason}{hint}") from error

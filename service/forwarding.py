@@ -113,9 +113,12 @@ class _Conversation:
                 if self._values.broken is not None:
                     self._bury(self._values.beginning, self._values.broken, listener)
                     raise self._values.broken
-                if is_large != self._values.held > _READ_BYTES:
-                    is_large = not is_large
-                    await large.acquire() if is_large else large.release()
+                was_large, is_large = is_large, self._values.held > _READ_BYTES
+                if was_large and not is_large:
+                    large.release()
+                elif is_large and not was_large:
+                    is_large = False  # until it is its turn
+                    is_large = await large.acquire()
         finally:
             if is_large:
                 large.release()

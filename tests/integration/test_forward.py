@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,25 +23,19 @@ import pytest
 from fluent import handler
 from fluent.sender import FluentSender
 
-from service.masking import shown
-from service.settings import configuration
 from tests.forward_client import Client, client, packed
-from tests.integration.test_run import Running, command, refused, service, wait_for
+from tests.integration.test_run import Running, command, service, wait_for
 from tests.integration.test_syslog import certificates, free_port
 
 COUNT = 300
 
 
-def configured(folder: Path, **settings: Any) -> tuple[str, str]:
+@contextmanager
+def listening(folder: Path, **settings: Any) -> Iterator[Running]:
     config = folder / "forward.toml"
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     config.write_text("\n".join(["[forward]", *lines, ""]))
-    return "--config", str(config)
-
-
-@contextmanager
-def listening(folder: Path, **settings: Any) -> Iterator[Running]:
-    with service(folder / "data", *configured(folder, **settings)) as running:
+    with service(folder / "data", "--config", str(config)) as running:
         yield running
 
 
@@ -70,7 +66,7 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Running]:
     """One service for all tests that only send."""
-    with listening(tmp_path_factory.mktemp("forward"), tcp_port=port, idle_s=1.0) as running:
+    with listening(tmp_path_factory.mktemp("forward"), tcp_port=port, idle_s=1.0, large_max=1) as running:
         yield running
 
 
@@ -184,6 +180,24 @@ def test_who_stops_within_a_message_is_hung_up_on_and_who_is_silent_between_them
     assert "a message did not go on" in running.said()
 
 
+def test_large_messages_wait_for_those_that_arrive_already(running: Running, port: int) -> None:
+    large = {"log": "order large", "blob": "x" * 200_000}
+    names = map("large-{}".format, itertools.count())
+
+    def took_s(sender: Client) -> float:
+        begun_at = time.monotonic()
+        sender.deliver("large", packed(large), next(names))
+        return time.monotonic() - begun_at
+
+    with client(port) as first, client(port) as second, socket.create_connection(("127.0.0.1", port), 20) as slow:
+        took_s(first)
+        took_s(second)  # the first one is still connected
+        slow.sendall(msgpack.packb(["large", packed(large)])[:150_000])
+        wait_for(lambda: took_s(first) > 0.3)  # up to idle_s: until the slow one is hung up on
+        assert _ended(slow)
+        took_s(second)
+
+
 def test_over_tls_a_sender_shows_that_it_knows_the_key(tmp_path: Path) -> None:
     file, port = certificates(tmp_path), free_port()
     context = ssl.create_default_context(cafile=str(file("ca.pem")))
@@ -280,21 +294,3 @@ def test_while_the_journal_is_full_senders_wait_and_nothing_is_lost(tmp_path: Pa
         finally:
             worker.terminate()
             worker.wait(40)
-
-
-@pytest.mark.parametrize(
-    ("settings", "why"),
-    [
-        ({"host": "0.0.0.0", "tcp_port": 1}, "forward.tenant: 0.0.0.0 can be reached from the network"),
-        ({"tls_port": 1}, "forward.tls_certificate: forward.tls_port needs one"),
-        ({"tls_port": 1, "tls_certificate": "/nowhere"}, "forward.tls_certificate, forward.tls_key: cannot be used"),
-    ],
-)
-def test_settings_that_cannot_be_are_one_line(tmp_path: Path, settings: dict[str, Any], why: str) -> None:
-    assert why in refused(tmp_path / "data", *configured(tmp_path, **settings))
-
-
-def test_a_shared_key_is_not_shown(tmp_path: Path) -> None:
-    path = tmp_path / "secret.toml"
-    path.write_text('[forward]\nshared_key = "open sesame"\n')
-    assert "open sesame" not in str(shown(configuration(path, {})))

@@ -93,6 +93,11 @@ def test_variables_of_others_are_not_ours() -> None:
         ("[syslog]\nbatch_lines = 0\n", "syslog: batch_lines, "),
         ("[syslog]\nudp_port = 514\nhost = '0.0.0.0'\n", "syslog.tenant: 0.0.0.0 can be reached from the network"),
         ("[syslog]\ntls_port = 6514\n", "syslog.tls_certificate: syslog.tls_port needs one"),
+        ("[forward]\ntcp_port = 24224\nhost = '0.0.0.0'\n", "forward.tenant: 0.0.0.0 can be reached from the network"),
+        ("[forward]\nlarge_max = 0\n", "forward: batch_lines, "),
+        ("[gelf]\nudp_port = 70000\n", "gelf.udp_port: 70000 is no port, 0 to 65535"),
+        ("[gelf]\ntls_port = 12202\n", "gelf.tls_certificate: gelf.tls_port needs one"),
+        ("[gelf]\nmessage_bytes_max = 0\n", "gelf: batch_lines, "),
         ("[detectors.nov]\nx = 1\n", "detectors.nov: no such detector; there are "),
         ("[detectors.novelty]\nage = 1\n", "detectors.novelty.age: no such setting; there are age_days"),
         ("[detectors.novelty]\nage_days = 'x'\n", "detectors.novelty.age_days: "),
@@ -132,6 +137,12 @@ def test_a_secret_comes_from_a_file_of_its_own_and_is_not_shown(tmp_path: Path) 
     row = next(row for row in shown(found) if row["key"] == "store.url")
     assert "hunter2" not in str(row)
     assert row["value"] == '"***"'
+
+
+def test_a_shared_key_is_not_shown(tmp_path: Path) -> None:
+    found = configuration(toml(tmp_path, "[forward]\nshared_key = 'open sesame'\n"), {})
+    assert found.settings.forward.shared_key == "open sesame"
+    assert "open sesame" not in str(shown(found))
 
 
 def test_the_password_in_a_url_is_masked() -> None:
