@@ -19,14 +19,14 @@ def test_what_has_no_port_is_not_listened_to() -> None:
 
 
 def test_every_port_that_is_set_is_bound() -> None:
-    ports = {"tcp_port": free_port(), "udp_port": free_port(socket.SOCK_DGRAM)}
-    with bound("gelf", GelfSettings(**ports)) as both:
+    settings = GelfSettings(tcp_port=free_port(), udp_port=free_port(socket.SOCK_DGRAM))
+    with bound("gelf", settings) as both:
         assert both.tcp is not None
         assert both.udp is not None
-        assert [at.getsockname()[1] for at in (both.tcp, both.udp)] == list(ports.values())
+        assert [at.getsockname()[1] for at in (both.tcp, both.udp)] == [settings.tcp_port, settings.udp_port]
         with (
             pytest.raises(SettingsError, match=r"gelf.host, gelf.udp_port: cannot listen .* already in use"),
-            bound("gelf", GelfSettings(udp_port=ports["udp_port"])),
+            bound("gelf", GelfSettings(udp_port=settings.udp_port)),
         ):
             pass
 
