@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import tempfile
 import threading
 import time
@@ -22,7 +23,7 @@ from tocsin.errors import StorageError
 #: The service as a user has it, but for: our receiver may be reached, and the budget does not hold back the probes.
 _SETTINGS = ("[address]", 'allow_networks = ["127.0.0.1/32"]', "[panel]", "budget_per_day = 1000.0")
 
-_TAUGHT = 300  # normal lines of each probe stream; enough for a first error to be news
+_TAUGHT = 300  # normal lines of each probe stream over the day; enough for a first error to be news
 _PROBE_S_MAX = 60.0  # a message that takes longer did not come
 
 
@@ -129,7 +130,7 @@ def _teach(trial: Trial, sizes: Sizes) -> list[str]:
     streams = [f"probe-{number:03d}" for number in range(sizes.latency_s)]
     first = bodies(1, 1)[0].at
     for stream in streams:
-        times = [first + timedelta(seconds=200 * place) for place in range(_TAUGHT)]
+        times = [first + timedelta(days=place / _TAUGHT) for place in range(_TAUGHT)]
         lines = [f"{_iso(at)} INFO cycle {place} finished in {place % 7} ms" for place, at in enumerate(times)]
         trial.send(stream, "\n".join(lines).encode())
     _drain(trial, sizes)
@@ -141,6 +142,7 @@ def _probe(
 ) -> list[Probe]:
     """Send a steady load and every second a line that was never seen; return what became of those."""
     acknowledged: dict[str, float] = {}
+    sent: dict[str, float] = {}
     told: dict[str, float] = {}
     background = _Background(trial.url, lines_per_second, sizes)
     background.start()
@@ -150,14 +152,15 @@ def _probe(
             time.sleep(min(wait_s, 0.2))
         words = [word[number % len(word)] for word in _WORDS]
         text = f"{_iso(background.at)} FATAL unexpected {words[0]} {words[1]}, giving up on the {words[2]}"
+        sent[stream] = time.monotonic()
         trial.send(stream, text.encode())
         acknowledged[stream] = time.monotonic()
     deadline = time.monotonic() + min(_PROBE_S_MAX, sizes.drain_s_max)
     while len(told) < len(streams) and time.monotonic() < deadline and background.is_alive():
         message = receiver.take(0.1)
         for finding in message.body["data"]["findings"] if message else ():
-            sent_at = acknowledged.get(finding["stream"])
-            if message and sent_at is not None and "unexpected" in str(finding["what"]):
+            # What was told before its line was sent told of something else
+            if message and message.at >= sent.get(finding["stream"], math.inf):
                 told.setdefault(finding["stream"], message.at)
     background.stop()
     return [Probe(stream=name, acknowledged_at=at, told_at=told.get(name)) for name, at in acknowledged.items()]

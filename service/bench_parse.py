@@ -1,4 +1,4 @@
-"""`tocsin bench parse`: lines into templates and into records, beside drain3 and beside what no parser can do without."""
+"""`tocsin bench parse`: lines into templates and records, beside drain3 and beside what no parser can do without."""
 
 from __future__ import annotations
 
