@@ -10,7 +10,8 @@ import re
 from calendar import isleap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,11 @@ _MODERN_CHARS = 4096  # the structured data of RFC 5424
 _PRIORITY = re.compile(r"<([0-9]{1,3})>")
 _LOGFMT_LEVEL = re.compile(r"(?:^|\s)(?:level|lvl|severity)=\"?([A-Za-z]+)")
 _LEAP_YEAR = 2000
-_TOMORROW = timedelta(days=1)  # a clock in another zone may be so far ahead
+_LEAP_DAY = 59  # of the year, from 0
+_DAY_NS = 86_400 * 10**9
+_LEAP_YEAR_NS = 946_684_800 * 10**9  # when that year began
+_NULL_NS = np.iinfo(np.int64).min
+_YEARS_BACK = 12  # the 29th of February may be eight years ago; lines that arrive together may arrive years apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,17 +227,30 @@ _OF_TIME = {"date", "clock", "fraction", "zone", "year", "epoch"}
 
 def _in_nearest_year(times: pl.Series, observed: pl.Series) -> pl.Series:
     """Move times of a leap year into the latest year that puts them before `observed`."""
-    answer = nothing(len(times))
-    leap_day = (times.dt.month() == 2) & (times.dt.day() == 29)
-    years = observed.dt.year()
-    first, last = int(years.min()), int(years.max())  # type: ignore[arg-type]  # there are rows
-    latest = observed + _TOMORROW
-    for year in range(last + 1, first - 9, -1):
-        # The 29th of February falls to the latest year that has one.
-        real = times if isleap(year) else times.set(leap_day, None)
-        moved = pl.select(real.dt.replace(year=year)).to_series()
-        fits = answer.is_null() & moved.is_not_null() & (moved <= latest)
-        answer = moved.zip_with(fits, answer)
-        if not (answer.is_null() & times.is_not_null()).any():
+    is_open = times.is_not_null().to_numpy()
+    day, within = np.divmod(times.to_physical().fill_null(_LEAP_YEAR_NS).to_numpy(), _DAY_NS)
+    of_year = day - _LEAP_YEAR_NS // _DAY_NS
+    latest = observed.to_physical().to_numpy() + _DAY_NS  # a clock in another zone may be so far ahead
+    last = observed.dt.year().max()
+    assert isinstance(last, int), "every line has arrived"
+    answer = np.full(len(times), _NULL_NS, np.int64)
+    for year in range(last + 1, last - _YEARS_BACK, -1):
+        # The 29th of February falls to the latest year that has one
+        moved = _days_of(year)[of_year] * _DAY_NS + within
+        fits = is_open & (moved <= latest) & (isleap(year) | (of_year != _LEAP_DAY))
+        answer[fits] = moved[fits]
+        is_open &= ~fits
+        if not is_open.any():
             break
-    return answer.alias("time")
+    found = pl.Series("time", answer)
+    return found.set(found == _NULL_NS, None).cast(TIME)
+
+
+@lru_cache(maxsize=64)
+def _days_of(year: int) -> np.typing.NDArray[np.int64]:
+    """Days since 1970 of the 366 days of a leap year as they are in another year; its 29th of February is its 28th."""
+    first = date(year, 1, 1).toordinal() - date(1970, 1, 1).toordinal()
+    days = np.arange(366) + first
+    if not isleap(year):
+        days[_LEAP_DAY:] -= 1
+    return days
