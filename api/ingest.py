@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from api.auth import Caller, Needs, Scope
-from api.intake import Sender, Taken, identity_of
+from api.intake import Kept, Sender, identity_of
 from api.problems import ProblemError
 from api.schemas import IngestAnswer, Problem
 from api.services import parts_of
 from ingest.batch import check_stream
-from ingest.plain import PlainOptions, decode_plain
+from ingest.plain import PlainOptions, take_plain
 
 FORMATS = ("auto", "ndjson", "json", "csv", "text")
 _PARAMETERS = frozenset({"format", "time_field", "message_field"})
@@ -97,7 +97,7 @@ async def ingest(stream: str, request: Request, caller: Annotated[Caller, Depend
     content_type = request.headers.get("content-type", "")
     limits = parts.services.limits
     taken = await parts.intake.take(
-        request, sender, lambda body: decode_plain(body, content_type=content_type, options=options, limits=limits)
+        request, sender, lambda body: take_plain(body, content_type=content_type, options=options, limits=limits)
     )
     return Response(orjson.dumps(_answer(taken)), media_type="application/json")
 
@@ -118,7 +118,7 @@ def _options(request: Request) -> PlainOptions:
     return PlainOptions(format=form, **fields)  # type: ignore[arg-type]  # checked against FORMATS above
 
 
-def _answer(taken: Taken) -> dict[str, object]:
+def _answer(taken: Kept) -> dict[str, object]:
     return {
         "accepted": taken.accepted,
         "rejected": taken.rejected_count,

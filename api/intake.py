@@ -16,7 +16,6 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Protocol, TypeVar
 
-import polars as pl
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -25,14 +24,15 @@ from api.problems import ProblemError, busy
 from api.settings import ApiSettings
 from ingest.batch import Batch, Part, Rejected, encode, encode_all
 from ingest.limits import Limits, decompress
+from ingest.plain import Taken
 
 T = TypeVar("T")
 
 ENCODINGS = ("", "identity", "gzip", "zstd", "deflate", "snappy")
 _IDENTITY = re.compile(r"[\x21-\x7e]{1,128}\Z")
 
-#: What a protocol brings: the decompressed body to lines and poison lines.
-Decoder = Callable[[bytes], tuple[pl.DataFrame, tuple[Rejected, ...]]]
+#: What a protocol brings: the decompressed body to what is in it.
+Decoder = Callable[[bytes], Taken]
 
 
 #: The same for a protocol that brings lines of several streams at once.
@@ -65,7 +65,7 @@ class IntakeMeters(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Kept:
     """What became of one request."""
 
     batch_id: str
@@ -114,10 +114,10 @@ class Intake:
         self._threads = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
         self._decoding = 0
         self._inflight_bytes = 0
-        self._answers: OrderedDict[tuple[str, str, str], Taken] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str, str], Kept] = OrderedDict()
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
 
-    async def take(self, request: Request, sender: Sender, decoder: Decoder) -> Taken:
+    async def take(self, request: Request, sender: Sender, decoder: Decoder) -> Kept:
         """Read, decode and keep the body of `request`; return once it is durable.
 
         Raises:
@@ -202,7 +202,7 @@ class Intake:
         """Let the decoding threads end."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    async def _keep_once(self, sender: Sender, body: bytes, encoding: str, decoder: Decoder) -> Taken:
+    async def _keep_once(self, sender: Sender, body: bytes, encoding: str, decoder: Decoder) -> Kept:
         assert sender.identity is not None, "only a batch with an identity can be recognised"
         key = (sender.tenant, sender.stream, sender.identity)
         fingerprint = _fingerprint(body)
@@ -221,20 +221,21 @@ class Intake:
 
     async def _keep(
         self, sender: Sender, body: bytes, encoding: str, decoder: Decoder, *, journal: bool = True
-    ) -> Taken:
+    ) -> Kept:
         observed_time = self._clock()
         fingerprint = _fingerprint(body)
 
         def decode() -> tuple[Batch, bytes]:
-            lines, rejected = decoder(decompress(body, encoding, self._limits))
+            taken = decoder(decompress(body, encoding, self._limits))
             batch = Batch(
                 tenant=sender.tenant,
                 stream=sender.stream,
                 observed_time=observed_time,
                 identity=sender.identity,
                 fingerprint=fingerprint,
-                lines=lines,
-                rejected=rejected,
+                lines=taken.lines,
+                rejected=taken.rejected,
+                unread=taken.unread,
             )
             return batch, encode(batch)
 
@@ -246,7 +247,7 @@ class Intake:
             # Shielded: the journal sets the result even when the sender hung up meanwhile.
             offset = await asyncio.shield(asyncio.wrap_future(self._journal.append(payload)))
             self._meters.taken(accepted=batch.lines.height, rejected=len(batch.rejected), size=len(body))
-        return Taken(
+        return Kept(
             batch_id=_batch_id(sender, offset),
             fingerprint=fingerprint,
             accepted=batch.lines.height,

@@ -31,12 +31,20 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """Bodies are JSON objects as they were sent: which field is what is left to whoever reads them (ndjson.py)."""
+
+    message_field: str | None  # that the sender named; None is by convention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """What one request brought for one stream, before anybody said whose and when."""
 
     stream: str
     lines: pl.DataFrame  # LINES
     rejected: tuple[Rejected, ...] = ()
+    unread: Unread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,7 @@ class Batch:
     fingerprint: str  # of the body; tells a repeated batch from another one under the same name
     lines: pl.DataFrame  # LINES
     rejected: tuple[Rejected, ...] = ()
+    unread: Unread | None = None
 
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._:@-]+")
@@ -62,6 +71,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     identity: str | None
     fingerprint: str
     rejected: list[tuple[int, str, bytes]]
+    unread: tuple[str | None] | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(_Header)
@@ -106,6 +116,7 @@ def encode(batch: Batch) -> bytes:
             identity=batch.identity,
             fingerprint=batch.fingerprint,
             rejected=[(line.line, line.detail, line.raw) for line in batch.rejected],
+            unread=None if batch.unread is None else (batch.unread.message_field,),
         )
     )
     body = io.BytesIO()
@@ -178,6 +189,7 @@ def decode(payload: bytes) -> Batch:
         fingerprint=header.fingerprint,
         lines=lines,
         rejected=_rejected(header.rejected),
+        unread=None if header.unread is None else Unread(message_field=header.unread[0]),
     )
 
 

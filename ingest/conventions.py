@@ -70,7 +70,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class _Roles:
+class Roles:
     """Where the events of one shape (the same keys in the same order) hold what."""
 
     message: Fields
@@ -106,7 +106,7 @@ def to_lines(rows: Sequence[Row], positions: Sequence[int], asked: Asked) -> Rea
     for index, row in enumerate(rows):
         shapes.setdefault(tuple(row), []).append(index)
     for shape, members in shapes.items():
-        _read_shape([rows[index] for index in members], members, _roles(shape, asked), columns)
+        _read_shape([rows[index] for index in members], members, roles_of(shape, asked), columns)
     time = _times(columns)
     frame = pl.DataFrame(
         {
@@ -128,7 +128,8 @@ def to_lines(rows: Sequence[Row], positions: Sequence[int], asked: Asked) -> Rea
     return Read(frame if len(shapes) == 1 else frame.sort("position"), refused)
 
 
-def _roles(shape: Path, asked: Asked) -> _Roles:
+def roles_of(shape: Path, asked: Asked) -> Roles:
+    """Where events with these keys hold what."""
     found: dict[str, list[tuple[int, Path, Reader]]] = {role: [] for role in _NAMES}
     for key in shape:
         for role, rank, nested, read in _KNOWN.get(key.lower(), ()):
@@ -139,7 +140,7 @@ def _roles(shape: Path, asked: Asked) -> _Roles:
     }
     if asked.message_field:
         fields["message"] = tuple((path, _message) for path in _named(asked.message_field, shape))
-    return _Roles(
+    return Roles(
         message=fields["message"],
         times=_named(asked.time_field, shape) if asked.time_field else tuple(path for path, _ in fields["time"]),
         severity=fields["severity"],
@@ -155,7 +156,7 @@ def _named(name: str, shape: Path) -> tuple[Path, ...]:
     return (path,) if path[0] in shape else ()
 
 
-def _read_shape(rows: list[Row], index: list[int], roles: _Roles, columns: _Columns) -> None:
+def _read_shape(rows: list[Row], index: list[int], roles: Roles, columns: _Columns) -> None:
     body = _take(rows, roles.message)
     if None in body:
         body = [json_text(row) if text is None else text for text, row in zip(body, rows, strict=True)]

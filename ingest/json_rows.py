@@ -17,6 +17,7 @@ from tocsin.errors import InputError, TooLargeError
 _KEY_BYTES = 5  # the shortest key and value there is: `"":1,`
 
 _decode = msgspec.json.Decoder().decode
+_check = msgspec.json.Decoder(msgspec.Raw).decode
 _encoder = msgspec.json.Encoder()
 
 
@@ -51,6 +52,20 @@ def rows_of_ndjson(split: Split, limits: Limits) -> Rows:
         texts=[texts[at] for at in kept],
         rejected=(*split.rejected, *(reject(split.positions[at], texts[at], why[at], limits) for at in why)),
     )
+
+
+def are_valid(texts: Sequence[str], limits: Limits) -> bool:
+    """Whether all lines are JSON objects within the limits; no object is made of them."""
+    if not all(text.startswith("{") for text in texts) or _any_long(texts, limits):
+        return False
+    if any(count_openers(text) > limits.json_depth_max for text in texts):
+        return False  # perhaps too deep
+    try:
+        for text in texts:
+            _check(text)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def rows_of_json(text: str, limits: Limits) -> Rows:

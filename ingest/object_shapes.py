@@ -32,6 +32,8 @@ from ingest.values import Span
 
 _TOKEN = re.compile(r'"[^"\\]*"|[{}\[\],:]|[^\s{}\[\],:"\\]+')
 _IPV6_LIKE = re.compile(r"\W?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\W*[0-9]*")
+# New shapes of one call: to make one takes as long as to read 20 objects alone, and objects full of prose never repeat.
+_NEW_MIN, _NEW_SHARE = 64, 50
 _PLANS_MAX = 64  # of one shape: it has one for each combination of names
 
 Names = tuple[str | None, ...]
@@ -73,12 +75,14 @@ class ObjectShapes:
         codes: dict[str, int] = {}
         found: list[ObjectShape | None] = []
         of_row = []
+        may_be_new = max(_NEW_MIN, len(texts) // _NEW_SHARE)
         for name, text in zip(self._collapsed(distinct["skeleton"]), distinct["text"], strict=True):
             code = codes.setdefault(name, len(found))
             if code == len(found):
-                if name not in self._known:
+                if name not in self._known and may_be_new:
                     self._known[name] = _read(text, name)
-                found.append(self._known[name])
+                    may_be_new -= 1
+                found.append(self._known.get(name))
             of_row.append(code)
         coded = distinct.select("skeleton", pl.Series("code", of_row, dtype=pl.UInt32))
         codes_of_rows = frame.select("skeleton").join(coded, on="skeleton", how="left", maintain_order="left")["code"]

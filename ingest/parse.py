@@ -16,6 +16,7 @@ import polars as pl
 from ingest.batch import Batch
 from ingest.entities import entity, with_more
 from ingest.header import severities_in, times_in
+from ingest.ndjson import UnreadObjects
 from ingest.object_shapes import ObjectShapes
 from ingest.objects import Objects, find_objects, read_attributes, read_objects, read_shaped
 from ingest.plans import Extent
@@ -70,6 +71,7 @@ class Parser:
             entities_max=self._settings.entities_max,
         )
         self._shapes = Shapes(shapes_max=self._settings.shapes_max, extent=self._extent)
+        self._unread = UnreadObjects()
         self._object_shapes = ObjectShapes(shapes_max=self._settings.shapes_max, extent=self._extent)
         self._streams: dict[tuple[str, str], StreamTemplates] = {}  # the one used last is last
         self._changed: dict[str, Template] = {}
@@ -88,7 +90,7 @@ class Parser:
 
         A template that changes reads the same way in all of them, so parameters may differ from those of one by one.
         """
-        lines = _stacked(batches)
+        lines = self._in_fields(batches, _once(_stacked(batches)))
         if lines.is_empty():
             return [empty_records()] * len(batches)
         streams = self._begun([batch for batch, _ in batches])
@@ -190,6 +192,19 @@ class Parser:
             "entities": entities,
         }
 
+    def _in_fields(self, batches: Sequence[tuple[Batch, int]], lines: pl.DataFrame) -> pl.DataFrame:
+        """Read the objects of batches that nobody has read yet, all at once."""
+        unread = [(place, batch.unread) for place, (batch, _) in enumerate(batches) if batch.unread is not None]
+        for message_field in dict.fromkeys(asked.message_field for _, asked in unread):
+            mine = [place for place, asked in unread if asked.message_field == message_field]
+            rows = lines["batch"].is_in(mine).arg_true()
+            read = self._unread.read(lines["body"].gather(rows), message_field).drop("position", "identity")
+            if len(rows) == len(lines):
+                lines = lines.with_columns(read)
+            else:
+                lines = lines.with_columns(lines[name].scatter(rows, read[name]) for name in read.columns)
+        return lines
+
     def _apart(self, bodies: pl.Series) -> tuple[Objects, Texts]:
         """Lines that are JSON objects, and the others with their shapes."""
         objects = find_objects(bodies, self._object_shapes, self._settings.chars_max)
@@ -203,16 +218,18 @@ class Parser:
 
 
 def _stacked(batches: Sequence[tuple[Batch, int]]) -> pl.DataFrame:
-    """Lines of all batches with `batch`, the place of theirs, and `observed_time`; a line named twice comes once."""
+    """Lines of all batches with `batch`, the place of theirs, and `observed_time`."""
     parts = [
         batch.lines.with_columns(
             pl.lit(place, pl.UInt32).alias("batch"), pl.lit(batch.observed_time).cast(TIME).alias("observed_time")
         )
         for place, (batch, _) in enumerate(batches)
     ]
-    if not parts:
-        return empty_lines()
-    lines = pl.concat(parts)
+    return pl.concat(parts) if parts else empty_lines()
+
+
+def _once(lines: pl.DataFrame) -> pl.DataFrame:
+    """Lines without those that the same batch has under the same name before."""
     if lines["identity"].null_count() == len(lines):
         return lines
     return lines.filter(pl.col("identity").is_null() | pl.struct("batch", "identity").is_first_distinct())

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import polars as pl
 
-from ingest.batch import Rejected
+from ingest.batch import Rejected, Unread
 from ingest.conventions import Asked, to_lines
 from ingest.csv_rows import rows_of_csv
-from ingest.json_rows import Rows, rows_of_json, rows_of_ndjson
+from ingest.json_rows import Rows, are_valid, rows_of_json, rows_of_ndjson
 from ingest.limits import Limits
 from ingest.lines import Split, reject, split, text_of
 from tocsin.errors import InputError
@@ -44,6 +44,14 @@ class PlainOptions:
     message_field: str | None = None  # by convention
 
 
+class Taken(NamedTuple):
+    """What is in a body."""
+
+    lines: pl.DataFrame  # LINES
+    rejected: tuple[Rejected, ...]
+    unread: Unread | None
+
+
 def decode_plain(
     body: bytes, *, content_type: str, options: PlainOptions, limits: Limits
 ) -> tuple[pl.DataFrame, tuple[Rejected, ...]]:
@@ -66,6 +74,21 @@ def decode_plain(
     if form == "json":
         return _lines_of_rows(rows_of_json(text, limits), asked, limits)
     return _lines_of_rows(rows_of_ndjson(split(text, limits), limits), asked, limits)
+
+
+def take_plain(body: bytes, *, content_type: str, options: PlainOptions, limits: Limits) -> Taken:
+    """As `decode_plain`, but valid lines of JSON are only checked, and read later with those of other bodies.
+
+    Raises:
+        InputError, TooLargeError: as `decode_plain`.
+    """
+    text = text_of(body)
+    form = options.format if options.format != "auto" or not text else _sniff(text, content_type)
+    if form == "ndjson" and options.time_field is None:
+        parts = split(text, limits)
+        if parts.texts and are_valid(parts.texts, limits):
+            return Taken(_lines_of_text(parts), parts.rejected, Unread(message_field=options.message_field))
+    return Taken(*decode_plain(body, content_type=content_type, options=options, limits=limits), None)
 
 
 def _sniff(text: str, content_type: str) -> Format:

@@ -23,7 +23,11 @@ def test_lines_are_in_the_journal_when_the_answer_comes(house: House) -> None:
     assert answer.status_code == 200
     assert answer.json() == {"accepted": 2, "rejected": 0, "errors": [], "batch_id": "b_0"}
     (batch,) = taken(house)
-    assert (batch.tenant, batch.stream, batch.lines["body"].to_list()) == ("default", "app", ["one", "two"])
+    assert (batch.tenant, batch.stream, batch.lines["body"].to_list()) == (
+        "default",
+        "app",
+        ['{"msg": "one"}', '{"msg": "two"}'],
+    )
 
 
 def test_the_tenant_is_that_of_the_key(house: House) -> None:
