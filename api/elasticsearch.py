@@ -83,9 +83,10 @@ class _HangUp(Response):
 def _refuse(headers: Headers, problem: ProblemError) -> Response:
     status = problem.status
     if status == 503:
-        if not headers.get("user-agent"):
-            # That is rsyslog, which throws a batch away on every answer but a good one, and keeps it on a broken
-            # connection.
+        agent = headers.get("user-agent", "")
+        if not agent or agent.startswith("elasticsearch-js/"):
+            # rsyslog, which names itself nowhere, throws a batch away on every answer but a good one, and keeps it on
+            # a broken connection. The client for JavaScript gives up on 429, and after a broken connection waits.
             return _HangUp()
         status = 429  # the only refusal after which every client comes again
     kind = _REASONS.get(status, "illegal_argument_exception" if status < 500 else "exception")
