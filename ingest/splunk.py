@@ -179,9 +179,14 @@ def _flat(row: Row, origin: Origin) -> Row:
     flat: Row = {**fields, **_about(row, origin)} if isinstance(fields, dict) else _about(row, origin)
     event = row["event"]
     if isinstance(event, dict):
-        return flat | event
+        inner = event.get("message")  # where Splunk's loggers put an object that was logged
+        return flat | event if not isinstance(inner, dict) else flat | _without(event, "message") | inner
     # Whatever else is called a message: the text of an event is the event.
-    return {"message": event, **{name: value for name, value in flat.items() if name != "message"}}
+    return {"message": event, **_without(flat, "message")}
+
+
+def _without(row: Row, name: str) -> Row:
+    return {other: value for other, value in row.items() if other != name}
 
 
 def _about(row: Row, origin: Origin) -> dict[str, Any]:

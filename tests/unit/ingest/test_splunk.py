@@ -53,6 +53,12 @@ def test_an_object_is_read_by_its_own_fields_and_the_time_of_the_envelope_counts
     assert json.loads(row["attributes"]) == {"host.name": "own"}
 
 
+def test_an_object_that_was_logged_is_read_by_its_own_fields_too() -> None:
+    part = only('{"event":{"message":{"msg":"paid","user":"eve"},"severity":"warn"}}')
+    (row,) = part.lines.to_dicts()
+    assert (row["body"], row["severity_number"], json.loads(row["attributes"])) == ("paid", 13, {"user": "eve"})
+
+
 @pytest.mark.parametrize("between", ["", "\n", "\r\n", " ", "\n\n"])
 def test_events_follow_one_another_with_anything_or_nothing_between_them(between: str) -> None:
     part = only(between.join(f'{{"event":"line {n} }}{{","n":{{}}}}' for n in range(5)) + between)
