@@ -47,5 +47,5 @@ docs: install ## write docs/reference from the code
 
 .PHONY: clean
 clean: ## remove .venv, caches and demo data
-	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build demo-data
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis .import_linter_cache .syslog-ng tests/node/node_modules dist build demo-data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -46,6 +47,13 @@ def test_the_pins_name_no_address_and_no_local_build() -> None:
     pins = (ROOT / "constraints.txt").read_text().splitlines()
     assert [pin for pin in pins if not re.fullmatch(r"[a-z0-9._-]+==[\w.]+", pin)] == []
     assert "torch==2.13.0" in pins
+
+
+def test_the_pins_of_the_clients_for_node_name_no_registry() -> None:
+    pins = json.loads((ROOT / "tests" / "node" / "package-lock.json").read_text())["packages"]
+    asked = pins.pop("")
+    assert set(asked["dependencies"].values()) <= {pin["version"] for pin in pins.values()}
+    assert [name for name, pin in pins.items() if "resolved" in pin or "integrity" not in pin] == []
 
 
 def test_every_dependency_is_pinned() -> None:
