@@ -14,8 +14,6 @@ import polars as pl
 _ZERO_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _ZEROS = str.maketrans("123456789", "000000000")
 _BREAKS = ["\n", "\r"]
-_UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-_ZERO_UUID = "00000000-0000-0000-0000-000000000000"
 
 # A word is an id when it is so long and either of hexadecimal digits, or has letters behind digits twice: "8f3c0a9b" is
 # one and "worker12" is none. Names that look like ids lose nothing but their own skeleton.
@@ -50,40 +48,64 @@ def collapse(new: pl.Series) -> pl.Series:
     """Zero the letters of UUIDs and other ids too, at the same length; 0x stays, and an id ends in a letter."""
     if new.is_empty():
         return new
-    joined = new.str.replace_all(_UUID, _ZERO_UUID).str.join("\n")[0].encode() + b"\n"
-    text = np.frombuffer(joined, np.uint8).copy()
-    classes = _CLASSES[text]
-    inside = classes > 0
-    edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
-    if inside[0]:
-        edges = np.concatenate(([0], edges))
-    starts, ends = edges[0::2], edges[1::2]  # the last byte is a line's end, so every word ends
-    long = ends - starts >= _ID_CHARS_MIN
-    starts, ends = starts[long], ends[long]
-    if len(starts):
-        is_id = _are_ids(classes, starts, ends)
-        starts, ends = starts[is_id], ends[is_id]
-        second = text[starts + 1]
-        steps = np.zeros(len(text) + 1, np.int8)
-        steps[starts] = 1
-        steps[ends] = -1
-        text[np.cumsum(steps[:-1], dtype=np.int8) > 0] = ord("0")
-        text[ends - 1] = ord("a")  # not to be taken for a number
-        is_prefixed = (second == ord("x")) | (second == ord("X"))
-        text[starts[is_prefixed] + 1] = ord("x")
+    text = np.frombuffer(new.str.join("\n")[0].encode() + b"\n", np.uint8).copy()
+    words = _Words(text)
+    is_uuid = words.are_uuids()
+    is_id = words.are_ids() & ~is_uuid
+    starts, ends = words.starts[is_id], words.ends[is_id]
+    second = text[starts + 1]
+    steps = np.zeros(len(text) + 1, np.int8)
+    steps[words.starts[is_id | is_uuid]] = 1
+    steps[words.ends[is_id | is_uuid]] = -1
+    text[np.cumsum(steps[:-1], dtype=np.int8) > 0] = ord("0")
+    text[ends - 1] = ord("a")  # not to be taken for a number
+    is_prefixed = (second == ord("x")) | (second == ord("X"))
+    text[starts[is_prefixed] + 1] = ord("x")
     return pl.read_lines(text.tobytes()).to_series().alias(new.name)
 
 
-def _are_ids(
-    classes: np.typing.NDArray[np.uint8], starts: np.typing.NDArray[np.intp], ends: np.typing.NDArray[np.intp]
-) -> np.typing.NDArray[np.bool_]:
-    """Which words look random."""
-    bounds = np.column_stack((starts, ends)).ravel()
-    holds = np.bitwise_or.reduceat(classes, bounds)[::2]
-    behind = np.zeros(len(classes), np.int32)
-    behind[1:] = (classes[:-1] == _DIGIT) & (classes[1:] > _DIGIT)
-    turns = np.add.reduceat(behind, bounds)[::2]
-    return np.asarray((holds == (_DIGIT | _HEX)) | (((holds & _DIGIT) > 0) & (turns >= 2)))
+class _Words:
+    """The runs of letters and digits in a text that ends in a line's end."""
+
+    def __init__(self, text: np.typing.NDArray[np.uint8]) -> None:
+        classes = _CLASSES[text]
+        inside = classes > 0
+        edges = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+        if inside[0]:
+            edges = np.concatenate(([0], edges))
+        self._text = text
+        self._classes = classes
+        self.starts, self.ends = edges[0::2], edges[1::2]
+        self._lengths = self.ends - self.starts
+        self._is_hex = self._count(classes == _LETTER) == 0
+
+    def are_uuids(self) -> np.typing.NDArray[np.bool_]:
+        """Which words are part of a UUID."""
+        is_part = np.zeros(len(self.starts), bool)
+        fits = [self._is_hex & (self._lengths == length) for length in (8, 4, 4, 4, 12)]
+        is_joined = (self.starts[1:] - self.ends[:-1] == 1) & (self._text[self.ends[:-1]] == ord("-"))
+        count = len(self.starts) - 4
+        if count > 0:
+            first = np.logical_and.reduce([fit[at : at + count] for at, fit in enumerate(fits)])
+            first &= np.logical_and.reduce([is_joined[at : at + count] for at in range(4)])
+            for at in range(5):
+                is_part[at : at + count] |= first
+        return is_part
+
+    def are_ids(self) -> np.typing.NDArray[np.bool_]:
+        """Which words look random."""
+        classes = self._classes
+        behind = np.zeros(len(classes), bool)
+        behind[1:] = (classes[:-1] == _DIGIT) & (classes[1:] > _DIGIT)
+        digits, turns = self._count(classes == _DIGIT), self._count(behind)
+        is_mixed = (digits > 0) & (digits < self._lengths)
+        return np.asarray((self._lengths >= _ID_CHARS_MIN) & is_mixed & (self._is_hex | (turns >= 2)))
+
+    def _count(self, flags: np.typing.NDArray[np.bool_]) -> np.typing.NDArray[np.int32]:
+        """How many of the bytes of each word have a flag."""
+        sums = np.zeros(len(flags) + 1, np.int32)
+        np.cumsum(flags, out=sums[1:])
+        return sums[self.ends] - sums[self.starts]
 
 
 def _keep_ones(plain: np.typing.NDArray[np.uint8], joined: np.typing.NDArray[np.uint8]) -> None:
