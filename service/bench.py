@@ -1,4 +1,4 @@
-"""`tocsin bench e2e` and `ingest`: how fast a real service takes lines, finds, and tells, on this machine."""
+"""`tocsin bench e2e`: how fast a real service takes lines, finds, and tells, on this machine."""
 
 from __future__ import annotations
 
@@ -95,33 +95,6 @@ def e2e(*, quick: bool = False, sizes: Sizes | None = None) -> dict[str, Any]:
         ratio("acknowledged", "append + fdatasync a body", sent.lines_per_second / synced_per_s),
         ratio("to findings", "drain3 with its example masks, parsing alone", found_per_s / rival_per_s),
     ]
-    return {"rows": rows, "ratios": ratios}
-
-
-def ingest(*, quick: bool = False, shapes: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
-    """Measure acknowledged lines by size of the bodies and number of senders, with no worker beside.
-
-    Args:
-        quick: finish within 60 s.
-        shapes: lines of a body and senders; chosen by `quick` when None.
-    """
-    shapes = shapes or [(size, senders) for size in (10, 100, 1000, 5000) for senders in (1, 8, 32)]
-    seconds = 2.0 if quick else 10.0
-    rows, ratios = [], []
-    for body_lines, senders in shapes:
-        # About what a fast machine takes in the time, and no more requests than a slow disk syncs.
-        requests = bodies(int(min(400_000, 1500 * body_lines) * seconds / 10), body_lines)
-        with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
-            with running(Path(name) / "data", role="api") as trial:
-                sent = send_all(trial.url, requests, senders)
-            synced_per_s = append_and_sync(Path(name) / "peer", requests)
-        case = f"{body_lines} lines a body, {senders} senders"
-        rows += [
-            row(case, sent.lines_per_second, "lines/s"),
-            row(case, synced_per_s, "lines/s", peer="append + fdatasync a body"),
-            row(f"{case}, p99", percentile(sent.waits_ms, 99), "ms"),
-        ]
-        ratios.append(ratio(case, "append + fdatasync a body", sent.lines_per_second / synced_per_s))
     return {"rows": rows, "ratios": ratios}
 
 

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -36,6 +36,12 @@ class Body:
     content: bytes
     lines: int
     at: datetime  # event time of its last line
+    kind: str  # Content-Type
+    path: str
+
+    def over(self, content: bytes, kind: str, path: str | None = None) -> Body:
+        """The same lines as another protocol has them."""
+        return replace(self, content=content, kind=kind, path=path or self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +150,9 @@ _MASKS = (
 def _body(stream: str, part: pl.DataFrame) -> Body:
     last = part["time"][-1]
     assert isinstance(last, datetime)
-    return Body(stream=stream, content="\n".join(part["line"]).encode(), lines=len(part), at=last)
+    content = "\n".join(part["line"]).encode()
+    kind = "application/x-ndjson" if content.startswith(b"{") else "text/plain"
+    return Body(stream=stream, content=content, lines=len(part), at=last, kind=kind, path=f"/v1/ingest/{stream}")
 
 
 def _sender(url: str, waiting: Iterator[Body]) -> tuple[list[float], int]:
@@ -155,7 +163,7 @@ def _sender(url: str, waiting: Iterator[Body]) -> tuple[list[float], int]:
     try:
         for body in waiting:
             began = time.perf_counter()
-            while post(connection, body) == 503:
+            while post(connection, body) in {429, 503}:
                 busy += 1
                 time.sleep(_BUSY_S)
             waits.append((time.perf_counter() - began) * 1000)
@@ -170,10 +178,9 @@ def post(connection: http.client.HTTPConnection, body: Body) -> int:
     Raises:
         UnreachableError: the answer is neither "taken" nor "later".
     """
-    kind = "application/x-ndjson" if body.content.startswith(b"{") else "text/plain"
-    connection.request("POST", f"/v1/ingest/{body.stream}", body.content, {"Content-Type": kind})
+    connection.request("POST", body.path, body.content, {"Content-Type": body.kind})
     answer = connection.getresponse()
     said = answer.read()
-    if answer.status not in {200, 503}:
+    if answer.status not in {200, 204, 429, 503}:
         raise UnreachableError(f"HTTP {answer.status}: {said[:200].decode('utf-8', 'replace')}")
     return answer.status

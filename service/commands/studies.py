@@ -16,7 +16,7 @@ from tocsin.errors import InputError
 EVALUATIONS: Mapping[str, str] = {"parsing": "evaluation.parsing:evaluate"}
 BENCHES: Mapping[str, str] = {
     "e2e": "service.bench:e2e",
-    "ingest": "service.bench:ingest",
+    "ingest": "service.bench_ingest:ingest",
     "parse": "service.bench_parse:parse",
 }
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from service.bench import Sizes, e2e, ingest
+from service.bench import Sizes, e2e
+from service.bench_ingest import ingest
+from service.bench_parse import parse
 from service.load import append_and_sync, bodies, memory_mb, next_day, percentile
 
 
@@ -50,5 +52,14 @@ def test_the_whole_line_is_measured_with_its_peers_and_its_parts() -> None:
 @pytest.mark.slow
 def test_taking_lines_is_measured_by_size_and_senders() -> None:
     result = ingest(quick=True, shapes=[(100, 2)])
-    assert [row["unit"] for row in result["rows"]] == ["lines/s", "lines/s", "ms"]
-    assert result["ratios"][0]["ratio"] > 0
+    assert [row["unit"] for row in result["rows"]] == ["lines/s", "lines/s", "ms"] * 4
+    assert all(one["ratio"] > 0 for one in result["ratios"])
+
+
+@pytest.mark.slow
+def test_parsing_is_measured_beside_drain3_and_the_floor() -> None:
+    result = parse(lines=20_000)
+    assert {row["unit"] for row in result["rows"]} == {"lines/s"}
+    assert all(row["value"] > 0 for row in result["rows"])
+    # In a small sample the first lines, which are slow, count most
+    assert all(one["ratio"] > 1 for one in result["ratios"] if one["against"] == "drain3 with its example masks")
