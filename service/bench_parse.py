@@ -25,7 +25,7 @@ from service.load import bodies, masked_as_in_examples
 from tocsin.record import LINES
 
 _SYSTEMS = ("HDFS", "BGL", "OpenSSH", "Apache", "Thunderbird", "Linux")
-_NOW = datetime(2026, 3, 2, tzinfo=UTC)
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
 _BATCH_LINES = 20_000  # about 2.5 MB
 _PEER_LINES = 30_000
 _SEED = 7
@@ -44,7 +44,7 @@ class Sample:
         lines = pl.concat([self.lines] * -(-_BATCH_LINES // len(self.lines)))[:_BATCH_LINES]
         text = np.frombuffer(("\n".join(lines.to_list()) + "\n").encode(), np.uint8)
         starts = np.concatenate(([0], np.flatnonzero(text == ord("\n"))[:-1] + 1))
-        messages = starts + headers(lines, observed_time=_NOW)["start"].to_numpy()
+        messages = starts + headers(lines, observed_time=NOW)["start"].to_numpy()
         lengths = np.diff(np.append(starts, len(text)))
         is_digit = (text >= ord("0")) & (text <= ord("9"))
         is_digit &= np.arange(len(text)) >= np.repeat(messages, lengths)
@@ -64,7 +64,7 @@ def parse(*, quick: bool = False, lines: int | None = None) -> dict[str, Any]:
     """
     count = lines or (200_000 if quick else 2_000_000)
     rows, ratios = [], []
-    for sample in _samples():
+    for sample in samples():
         case = sample.name
         floor = _rate(sample, count, _floor)
         templates = _rate(sample, count, _templates())
@@ -87,7 +87,7 @@ def parse(*, quick: bool = False, lines: int | None = None) -> dict[str, Any]:
     return {"rows": rows, "ratios": ratios}
 
 
-def _samples() -> Iterator[Sample]:
+def samples() -> Iterator[Sample]:
     """Real lines where they are, else those of the simulated shop."""
     folder = Path(os.environ.get("TOCSIN_DATA", "../shared/data")) / "logs" / "loghub_2k"
     if not folder.is_dir():
@@ -139,7 +139,7 @@ def _records() -> Callable[[pl.Series], object]:
         batch = Batch(
             tenant="default",
             stream="sample",
-            observed_time=_NOW,
+            observed_time=NOW,
             identity=None,
             fingerprint="",
             lines=pl.DataFrame(columns),

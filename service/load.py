@@ -111,7 +111,7 @@ def drain3_rate(requests: Sequence[Body]) -> float:
     return len(lines) / (time.perf_counter() - began)
 
 
-def memory_mb(pid: int) -> tuple[float, float]:
+def memory_mb(pid: int | str) -> tuple[float, float]:
     """Resident memory of a process in MB: now, and the most it ever was."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
     fields = {name: value for name, _, value in (line.partition(":") for line in lines)}
