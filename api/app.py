@@ -42,7 +42,7 @@ from api.openapi import Application
 from api.problems import ProblemError, problem_of, problem_response, validation_problem
 from api.render import problem_page, wants_page
 from api.services import Services, parts_of, start
-from tocsin.errors import TocsinError
+from tocsin.errors import FullError, TocsinError
 
 log = structlog.get_logger()
 
@@ -140,7 +140,9 @@ async def _on_error(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem.status == 503:
         problem.headers.setdefault("Retry-After", str(parts_of(request).retry_after_s()))
-    if problem.status >= 500 and problem is not error:
+    if isinstance(error, FullError):
+        log.debug("no_room", path=request.url.path)  # a full disk is not filled with messages; /metrics counts them
+    elif problem.status >= 500 and problem is not error:
         log.error("request_failed", path=request.url.path, error=str(error), exc_info=error)
     return _answer(request, problem)
 

@@ -43,7 +43,6 @@ _RESERVED = frozenset(
         *("openapi.json", "otlp", "query", "readyz", "services", "sources", "splunk", "static", "upload", "v1"),
     )
 )
-_HOLD_S = 5.0  # how long a sender that gives up on any answer is kept waiting; below the 20 s of a usual time-out
 _SHARDS = {"total": 1, "successful": 1, "failed": 0}
 _HEALTH = {"cluster_name": "tocsin", "status": "green", "timed_out": False, "number_of_nodes": 1}
 _REASONS = {
@@ -65,17 +64,27 @@ def _json(request: Request, document: object, status: int = 200) -> Response:
     return _answer(request.headers, document, status)
 
 
-def _answer(headers: Headers, document: object, status: int) -> Response:
+def _answer(headers: Headers, document: object, status: int, kind_of: type[Response] = Response) -> Response:
     asked = _COMPATIBLE.search(headers.get("accept", ""))
     kind = f"application/vnd.elasticsearch+json;compatible-with={asked[1]}" if asked else "application/json"
-    return Response(orjson.dumps(document), status, headers=_PRODUCT, media_type=kind)
+    return kind_of(orjson.dumps(document), status, headers=_PRODUCT, media_type=kind)
 
 
-class _HangUp(Response):
-    """Ends the connection in the middle of an answer, after a while."""
+class _Held(Response):
+    """An answer that comes after a while."""
 
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- of ASGI
-        await asyncio.sleep(_HOLD_S)
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(scope["app"].state.parts.services.settings.elasticsearch_hold_s)
+        await self.answer(scope, receive, send)
+
+    async def answer(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+
+
+class _HangUp(_Held):
+    """Ends the connection in the middle of an answer."""
+
+    async def answer(self, scope: AsgiScope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- of ASGI
         headers = [(b"content-length", b"1"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 503, "headers": headers})
 
@@ -88,10 +97,11 @@ def _refuse(headers: Headers, problem: ProblemError) -> Response:
             # rsyslog, which names itself nowhere, throws a batch away on every answer but a good one, and keeps it on
             # a broken connection. The client for JavaScript gives up on 429, and after a broken connection waits.
             return _HangUp()
-        status = 429  # the only refusal after which every client comes again
+        status = 429  # the only refusal after which every client comes again; the official ones at once, so it is held
     kind = _REASONS.get(status, "illegal_argument_exception" if status < 500 else "exception")
     cause = {"type": kind, "reason": problem.detail}
-    answer = _answer(headers, {"error": {"root_cause": [cause], **cause}, "status": status}, status)
+    document = {"error": {"root_cause": [cause], **cause}, "status": status}
+    answer = _answer(headers, document, status, _Held if status == 429 else Response)
     answer.headers.update(problem.headers)
     return answer
 

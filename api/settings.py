@@ -14,6 +14,7 @@ class ApiSettings:
     public_url: str = ""  # links in webhooks and in the page's curl line; "" = http://host:port
     allowed_hosts: tuple[str, ...] = ()  # further Host names on loopback, for a proxy in front
     elasticsearch_version: str = "8.19.0"  # what shippers are told: Filebeat refuses a server older than itself
+    elasticsearch_hold_s: float = 5.0  # a refusal is held so long: official clients try again at once; they wait 10 s
     session_hours: float = 12.0  # a working day and a long evening
     key_remember_s: float = 0.5  # half of the promise that a revoked key ends within 1 s
     keys_remembered_max: int = 10_000  # 1 KiB each: 10 MiB

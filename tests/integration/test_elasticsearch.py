@@ -231,7 +231,8 @@ def test_the_handshake_is_answered(house: House, prefix: str) -> None:
 
 def test_when_there_is_no_room_all_of_it_is_refused(house: House) -> None:
     full = fill(house)
-    answer = house.client().post("/_bulk", content=b'{"index":{}}\n{"msg":"x"}', headers=PY)
+    client = house.client(elasticsearch_hold_s=0.0)
+    answer = client.post("/_bulk", content=b'{"index":{}}\n{"msg":"x"}', headers=PY)
     assert answer.status_code == answer.json()["status"] == 429
     assert answer.json()["error"]["type"] == "es_rejected_execution_exception"
     assert 1 <= int(answer.headers["retry-after"]) <= 4
@@ -241,10 +242,12 @@ def test_when_there_is_no_room_all_of_it_is_refused(house: House) -> None:
 def test_the_official_client_comes_again_when_there_was_no_room(house: House) -> None:
     full = fill(house)
     actions = [{"_index": "shop", "_id": str(n), "msg": f"line {n}"} for n in range(500)]
-    with house.served() as address, Elasticsearch(address, max_retries=3) as client:
+    with house.served(elasticsearch_hold_s=0.2) as address, Elasticsearch(address, max_retries=3) as client:
+        began = time.monotonic()
         with pytest.raises(ApiError) as refused:
             helpers.bulk(client, actions)
         assert (refused.value.status_code, full.refusals) == (429, 4)
+        assert time.monotonic() - began >= 4 * 0.2, "it makes no pauses of its own"
         full.is_full = False
         assert helpers.bulk(client, actions)[0] == 500
     assert [(stream, len(texts)) for stream, texts in bodies(house)] == [("shop", 500)]
@@ -370,7 +373,7 @@ def test_what_rsyslog_sends_is_there_once(tmp_path: Path) -> None:
 def test_rsyslog_loses_nothing_while_there_is_no_room(house: House, tmp_path: Path) -> None:
     full = fill(house)
     key = house.key("ingest")
-    with house.served() as address, rsyslog(tmp_path / "rsyslog", address, key) as send:
+    with house.served(elasticsearch_hold_s=1.0) as address, rsyslog(tmp_path / "rsyslog", address, key) as send:
         send([f"line {n}" for n in range(300)])
         wait_for(lambda: full.refusals >= 1, 30)
         time.sleep(0.5)
