@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -25,3 +25,8 @@ def refusal(dialects: Sequence[Dialect], path: str, headers: Headers, problem: P
         if dialect.speaks(path):
             return dialect.refuse(headers, problem)
     return None
+
+
+def without_retry_after(headers: Mapping[str, str]) -> dict[str, str]:
+    """For protocols whose clients give up after a number of tries: the pauses they make by themselves grow."""
+    return {name: value for name, value in headers.items() if name.lower() != "retry-after"}

@@ -30,13 +30,15 @@ class Flow:
 
     Args:
         intake: keeps the pieces.
-        settings: how long a sender may be silent.
+        settings: how long a sender may be silent, and may take for one piece.
         limits: of one piece.
     """
 
     def __init__(self, intake: Intake, settings: ApiSettings, limits: Limits) -> None:
         self._intake = intake
         self._idle_s = settings.body_idle_s
+        self._piece_s_max = settings.body_s_max
+        self._piece_ends_at = 0.0  # by the clock of the loop
         self._limits = limits
 
     async def take(self, request: Request, tenant: str, cut: Cutter, decoder: PartsDecoder) -> int:
@@ -48,6 +50,7 @@ class Flow:
         accepted = held = 0
         pending: list[bytes] = []
         wanted = _PIECE_BYTES
+        self._expect_piece()
         try:
             async for chunk in self._chunks(request):
                 self._intake.hold(len(chunk))
@@ -65,6 +68,7 @@ class Flow:
                     held -= end
                 # What is not whole yet is looked at again only when it has doubled.
                 wanted = max(_PIECE_BYTES, 2 * held)
+                self._expect_piece()
                 pending = [body[end:]]
             if held:
                 accepted += (await self._keep(tenant, b"".join(pending), decoder)).accepted
@@ -72,11 +76,15 @@ class Flow:
             self._intake.hold(-held)
         return accepted
 
+    def _expect_piece(self) -> None:
+        self._piece_ends_at = asyncio.get_running_loop().time() + self._piece_s_max
+
     async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
         stream = request.stream()
+        loop = asyncio.get_running_loop()
         while True:
             try:
-                async with asyncio.timeout(self._idle_s):
+                async with asyncio.timeout_at(min(loop.time() + self._idle_s, self._piece_ends_at)):
                     chunk = await anext(stream)
             except StopAsyncIteration:
                 return

@@ -20,7 +20,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from api.auth import Caller, Needs, Scope
-from api.dialects import Dialect
+from api.dialects import Dialect, without_retry_after
 from api.intake import TakenParts
 from api.openapi import PROTOCOL
 from api.problems import ProblemError
@@ -118,7 +118,7 @@ def _refuse(headers: Headers, problem: ProblemError) -> Response:
         body, kind = Status(code=code, message=problem.detail).SerializeToString(), _PROTOBUF
     else:
         body, kind = orjson.dumps({"code": code, "message": problem.detail}), _JSON
-    return Response(body, status_code=problem.status, headers=problem.headers, media_type=kind)
+    return Response(body, problem.status, headers=without_retry_after(problem.headers), media_type=kind)
 
 
 DIALECT = Dialect(speaks=lambda path: _PATH.match(path) is not None, refuse=_refuse)
@@ -138,6 +138,7 @@ def _mount(path: str, endpoint: Any, summary: str) -> None:
                 400: {"description": "The body as a whole cannot be read; the message says where"},
                 408: {"description": "The body stopped coming"},
                 413: {"description": "The body is over a limit"},
+                503: {"description": "No room just now; come back, with growing pauses"},
             },
             openapi_extra={
                 PROTOCOL: "otlp",

@@ -18,8 +18,11 @@ class ApiSettings:
     session_hours: float = 12.0  # a working day and a long evening
     key_remember_s: float = 0.5  # half of the promise that a revoked key ends within 1 s
     keys_remembered_max: int = 10_000  # 1 KiB each: 10 MiB
+    connections_max: int = 10_000  # each holds a socket and 8 KiB; fewer where the system grants fewer open files
+    head_s_max: float = 20.0  # from a connection, or the first byte of a next request, to the end of its headers
+    head_bytes_max: int = 64 * 2**10  # address and headers; other servers stop between 8 and 64 KiB
     body_idle_s: float = 20.0  # a sender that is silent this long in the middle of a body is gone
-    body_s_max: float = 300.0  # 64 MiB at 2 Mbit/s
+    body_s_max: float = 300.0  # 64 MiB at 2 Mbit/s; of a journal, which may have any length, each MiB
     inflight_bytes_max: int = 256 * 2**20  # bodies being received or decoded, all senders together
     decode_threads: int = 4  # parsing releases the interpreter lock for most of its time
     decode_waiting_max: int = 64  # bodies that wait for a thread; more are told to come back

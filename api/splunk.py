@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from api.auth import Caller, Needs, Scope
 from api.credentials import credential_of
-from api.dialects import Dialect
+from api.dialects import Dialect, without_retry_after
 from api.openapi import PROTOCOL
 from api.problems import ProblemError
 from api.services import parts_of
@@ -69,7 +69,7 @@ def _refuse(headers: Headers, problem: ProblemError) -> Response:
         code = 2 if credential is None else 4 if credential.text else 3
         status = 403 if code == 4 else 401
     answer = _say(code, status)
-    answer.headers.update(problem.headers)
+    answer.headers.update(without_retry_after(problem.headers))  # as Splunk itself
     return answer
 
 
@@ -167,7 +167,7 @@ def _add_shown(path: str, endpoint: Callable[..., Any], summary: str) -> None:
             400: {"description": "Nothing could be read; `code` and `invalid-event-number` say why"},
             408: {"description": "The body stopped coming"},
             413: {"description": "The body is over a limit"},
-            503: {"description": "No room just now (code 9); come back after `Retry-After` seconds"},
+            503: {"description": "No room just now (code 9); come back, with growing pauses"},
         },
         openapi_extra={
             PROTOCOL: "splunk",

@@ -53,6 +53,10 @@ class DoorSettings(Protocol):
         """Senders at once."""
 
     @property
+    def silent_s(self) -> float:
+        """When there are `connections_max`, one that brought nothing for so long makes room for a new one."""
+
+    @property
     def batch_ms(self) -> int:
         """How long messages are gathered."""
 

@@ -20,6 +20,7 @@ class ForwardSettings:
     shared_key: str = ""  # with it senders have to show that they know it; Docker and fluent-logger cannot
     tenant: str = ""  # whose the messages are; "" is `default`, which a network has to choose by name
     connections_max: int = 1_000  # senders at once; each holds a socket and up to 128 KiB
+    silent_s: float = 60.0  # when there are connections_max, one that brought nothing for so long makes room
     message_bytes_max: int = 32 * 2**20  # of a message, and of what it decompresses to; Fluentd's chunks have 8 MiB
     large_max: int = 4  # messages over 64 KiB that arrive at once; the senders of others wait
     idle_s: float = 30.0  # a sender that stops within a message or the handshake is hung up on, not between messages

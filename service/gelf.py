@@ -20,6 +20,7 @@ class GelfSettings:
     tls_client_ca: str = ""  # PEM file; with it only senders with a certificate of this authority are heard
     tenant: str = ""  # whose the messages are; "" is `default`, which a network has to choose by name
     connections_max: int = 1_000  # senders at once; each holds a socket and a message
+    silent_s: float = 60.0  # when there are connections_max, one that brought nothing for so long makes room
     message_bytes_max: int = 262_144  # of a message that is not compressed; a longer one becomes a dead letter
     chunks_s: float = 5.0  # how long the chunks of a message may take, as GELF says
     chunks_bytes_max: int = 16 * 2**20  # held of incomplete messages; then the oldest is given up

@@ -30,6 +30,8 @@ _DATAGRAM_BYTES = 65_535
 _DATAGRAMS = 1_000  # read before others get their turn
 _PAUSE_S = 0.25  # between two looks whether the journal has room again
 _KEEP_ALIVE_S = 60
+_HANDSHAKE_S = 10.0  # of TLS; a slower sender is hung up on
+_TELL_S = 60.0  # between two lines about too many connections
 _GRACE_S = 0.2  # at a stop: after so long without a byte there is nothing more that was sent before
 
 
@@ -105,6 +107,10 @@ class Listener(Generic[M]):
         self._gather: Gather[M] = Gather(self._keep, limits)
         self._servers: list[asyncio.Server] = []
         self._readers: set[asyncio.Task[None]] = set()
+        self._silent: dict[
+            asyncio.Task[None], float
+        ] = {}  # when each connection last brought something, first the oldest
+        self._told_at = float("-inf")  # that there are too many connections
         self._keeping: asyncio.Task[None] | None = None
         self._read_at = 0.0  # when something was last read, by the clock of the loop
 
@@ -114,7 +120,10 @@ class Listener(Generic[M]):
         for at, context in ((self._sockets.tcp, None), (self._sockets.tls, self._sockets.context)):
             if at is not None:
                 _notice_dead_peers(at)
-                self._servers.append(await asyncio.start_server(self._connected, sock=at, ssl=context))
+                handshake_s = _HANDSHAKE_S if context else None
+                self._servers.append(
+                    await asyncio.start_server(self._connected, sock=at, ssl=context, ssl_handshake_timeout=handshake_s)
+                )
         if self._sockets.udp is not None:
             self._readers.add(asyncio.create_task(self._datagrams(self._sockets.udp)))
 
@@ -137,6 +146,7 @@ class Listener(Generic[M]):
     async def take(self, messages: Sequence[M], *, at_once: bool = False) -> asyncio.Event:
         """Take messages when there is room for them; see `Gather.add`."""
         self._read_at = asyncio.get_running_loop().time()
+        self._spoke(asyncio.current_task())
         await self._gather.room()
         return self._gather.add(messages, at_once=at_once)
 
@@ -157,11 +167,12 @@ class Listener(Generic[M]):
         task = asyncio.current_task()
         assert task is not None, "the server runs each connection in a task"
         peer = _address(writer)
-        if len(self._readers) >= self._settings.connections_max:
-            self._log.warning("sender_refused", reason="connections_max", peer=peer)
+        if len(self._silent) >= self._settings.connections_max and not self._make_room():
+            self._refuse(peer)
             writer.close()
             return
         self._readers.add(task)
+        self._silent[task] = asyncio.get_running_loop().time()
         try:
             await self._language.converse(reader, writer, self, peer)
         except InputError as error:
@@ -170,7 +181,29 @@ class Listener(Generic[M]):
             pass
         finally:
             self._readers.discard(task)
+            self._silent.pop(task, None)
             writer.close()
+
+    def _spoke(self, connection: asyncio.Task[None] | None) -> None:
+        if connection is not None and self._silent.pop(connection, None) is not None:
+            self._silent[connection] = self._read_at
+
+    def _make_room(self) -> bool:
+        """End the connection that was silent for longest; False where none was for long enough."""
+        if not self._gather.has_room:  # those that wait are not silent, they are not read
+            return False
+        longest, spoke_at = next(iter(self._silent.items()))
+        if asyncio.get_running_loop().time() - spoke_at < self._settings.silent_s:
+            return False
+        del self._silent[longest]
+        longest.cancel()
+        return True
+
+    def _refuse(self, peer: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at > _TELL_S:
+            self._told_at = now
+            self._log.warning("sender_refused", reason="connections_max", peer=peer)
 
     async def _datagrams(self, at: socket.socket) -> None:
         at.setblocking(False)

@@ -18,6 +18,7 @@ import structlog
 
 from api.intake import IntakeMeters
 from service.build import data_folder, opened
+from service.connection import granted
 from service.listeners import Listener
 from service.lock import owned, owner_of
 from service.log import set_up_logging
@@ -90,7 +91,17 @@ def _run_http(settings: Settings, options: RunOptions, say: Callable[[str], None
         def listening(meters: IntakeMeters) -> list[Listener[Any]]:
             return [station.listener(parts.services, meters) for station in beside]
 
-        http = HttpProcess(door, parts, settings.run, listening=listening, on_start=start, on_hurry=hurry)
+        http = HttpProcess(
+            door,
+            parts,
+            settings.run,
+            listening=listening,
+            connections_max=granted(
+                settings.api.connections_max, sum(station.settings.connections_max for station in beside)
+            ),
+            on_start=start,
+            on_hurry=hurry,
+        )
         if options.role == "all":
             supervisor = Supervisor(_worker_command(settings, options), settings.run, on_end=http.end)
             stack.callback(supervisor.stop)

@@ -17,6 +17,7 @@ from api.intake import IntakeMeters
 from ingest.batch import encode, tick
 from service.bind import bind
 from service.build import Opened
+from service.connection import connections
 from service.listeners import Listener
 from service.supervisor import RunSettings
 from tocsin.errors import FullError, StorageError
@@ -64,6 +65,7 @@ class HttpProcess:
         opened: what the application was made of.
         settings: how it ticks and stops.
         listening: makes what listens beside HTTP.
+        connections_max: how many connections of HTTP there may be.
         on_start: called when it listens.
         on_hurry: called at a second signal, when the user does not want to wait; does not return.
     """
@@ -75,6 +77,7 @@ class HttpProcess:
         settings: RunSettings,
         *,
         listening: Listening,
+        connections_max: int,
         on_start: Callable[[], None],
         on_hurry: Callable[[], None],
     ) -> None:
@@ -84,6 +87,7 @@ class HttpProcess:
         self._journal = opened.journal
         self._settings = settings
         self._listening = listening
+        self._connections_max = connections_max
         self._on_start = on_start
         self._on_hurry = on_hurry
         self._status: int | None = None
@@ -99,8 +103,10 @@ class HttpProcess:
     def run(self) -> int:
         """Serve, and return the exit status."""
         app = create_app(self._opened.services)
+        http = connections(self._services.settings, self._connections_max)
         config = uvicorn.Config(
             app,
+            http=http,  # type: ignore[arg-type]  # a class is asked for, and only called
             access_log=False,  # requests are counted and timed at /metrics
             log_config=None,
             server_header=False,

@@ -23,6 +23,7 @@ class SyslogSettings:
     tenant: str = ""  # whose the messages are; "" is `default`, which a network has to choose by name
     stream: str = "syslog"  # where the messages go
     connections_max: int = 1_000  # senders at once; each holds a socket and up to 128 KiB
+    silent_s: float = 60.0  # when there are connections_max, one that brought nothing for so long makes room
     frame_bytes_max: int = 65_536  # a longer message becomes a dead letter; relays cut at 8 KiB
     batch_ms: int = 200  # how long messages are gathered before they are kept; a sync takes 2 to 5 ms
     batch_lines: int = 5_000  # or until so many came

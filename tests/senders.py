@@ -16,9 +16,9 @@ import subprocess
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,12 @@ from typing import Any
 import httpx2
 from elasticsearch import Elasticsearch, helpers
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler, ReadableLogRecord
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExportResult
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import logging_loki
 
 WAIT_S_MAX = 60.0
 RSYSLOG = shutil.which("rsyslogd", path="/usr/sbin:/usr/bin:/sbin:/bin")
@@ -43,11 +47,17 @@ class LostError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the service is, and a folder of the client's own, which exists."""
+    """Where the service is, and what belongs to the client.
+
+    Attributes:
+        folder: exists.
+        lost: messages of which the client says later that it could not send them.
+    """
 
     http_port: int
     syslog_port: int
     folder: Path
+    lost: set[str] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -61,7 +71,7 @@ class Keeps(StrEnum):
     """What a client keeps of its messages while the service is away."""
 
     ALL = "it tries until it is answered"
-    TOLD = "it tries once, and says what it could not send"
+    TOLD = "it tries once or for a while, and says what it could not send"
     UNANSWERED = "nobody answers it, so what was on its way is lost"
 
 
@@ -74,7 +84,7 @@ class Client:
     is_named: bool = False  # its protocol names each line, so that a line sent twice is there once
     route: str = ""  # of its requests, where it speaks HTTP
     busy_status: str = "503"
-    needs: str = ""  # what is missing here
+    needs: str = ""  # packages that are missing here
 
 
 def free_port() -> int:
@@ -118,7 +128,15 @@ def says_of(handler: logging.Handler) -> Say:
 @contextmanager
 def opentelemetry(place: Place) -> Iterator[Say]:
     provider = LoggerProvider()
-    exporter = OTLPLogExporter(f"{place.url}/v1/logs", timeout=WAIT_S_MAX)
+
+    class Exporter(OTLPLogExporter):
+        def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+            result = super().export(batch)
+            if result is not LogRecordExportResult.SUCCESS:
+                place.lost.update(str(record.log_record.body) for record in batch)
+            return result
+
+    exporter = Exporter(f"{place.url}/v1/logs", timeout=WAIT_S_MAX)
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter, schedule_delay_millis=100))
     try:
         yield says_of(LoggingHandler(logger_provider=provider))
@@ -128,10 +146,9 @@ def opentelemetry(place: Place) -> Iterator[Say]:
 
 @contextmanager
 def loki(place: Place) -> Iterator[Say]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        module = importlib.import_module("logging_loki")
-    with closing(module.LokiHandler(url=f"{place.url}/loki/api/v1/push", version="1", tags={"app": "loki"})) as handler:
+    with closing(
+        logging_loki.LokiHandler(url=f"{place.url}/loki/api/v1/push", version="1", tags={"app": "loki"})
+    ) as handler:
         yield says_of(handler)
 
 
@@ -158,6 +175,9 @@ def splunk(place: Place) -> Iterator[Say]:
     )  # fmt: skip
     with closing(handler):
         yield says_of(handler)
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):  # closing does not wait for a batch that is being sent again
+            thread.join(WAIT_S_MAX)
     module.instances.clear()
 
 
@@ -354,17 +374,17 @@ def journald(place: Place) -> Iterator[Say]:
         assert not uploading.is_alive(), "the journal was not uploaded"
 
 
-def _missing(name: str, *places: object) -> str:
-    return "" if all(places) else f"{name} is missing"
+def _missing(packages: str, *places: object) -> str:
+    return "" if all(places) else packages
 
 
 _HAS_BULK = any(Path("/usr/lib").glob("*/rsyslog/omelasticsearch.so"))
-_NO_RSYSLOG = _missing("rsyslog, rsyslog-elasticsearch", RSYSLOG, _HAS_BULK)
+_NO_RSYSLOG = _missing("rsyslog rsyslog-elasticsearch", RSYSLOG, _HAS_BULK)
 _NO_PROMETHEUS = _missing("prometheus", PROMETHEUS)
 _WRITE = "/api/v1/write"
 
 CLIENTS: dict[str, Client] = {
-    "opentelemetry": Client(open=opentelemetry, route="/v1/logs"),
+    "opentelemetry": Client(open=opentelemetry, keeps=Keeps.TOLD, route="/v1/logs"),
     "loki": Client(open=loki, keeps=Keeps.TOLD, route="/loki/api/v1/push"),
     "elasticsearch": Client(open=elasticsearch, is_named=True, route="/_bulk", busy_status="429"),
     "splunk": Client(open=splunk, route="/services/collector/event"),
