@@ -152,12 +152,16 @@ def test_who_is_silent_for_longest_makes_room(tmp_path: Path) -> None:
         assert quickest(running) < QUICK_S
         assert [is_closed(silent[at]) for at in (0, -1)] == [True, False]
         silent = [stack.enter_context(connect(running, b"<13>half a", port)) for _ in range(20)]
-        time.sleep(0.1)  # so long each has to be silent
-        sender = stack.enter_context(connect(running, port=port))
-        wait_for(lambda: is_closed(silent[0]))
+        knocking: list[socket.socket] = []
+
+        def has_made_room() -> bool:
+            knocking.append(stack.enter_context(connect(running, port=port)))
+            return is_closed(silent[0])
+
+        wait_for(has_made_room)  # it has to be silent for a while first
         assert not is_closed(silent[-1])
-        sender.sendall(b"<13>a whole one\n")
-        wait_for(lambda: accepted(running) == 3 + 2)  # the half one is kept too
+        knocking[-1].sendall(b"<13>a whole one\n")
+        wait_for(lambda: accepted(running) >= 3 + 2)  # the half one is kept too
 
 
 def accepted(running: Running) -> int:
