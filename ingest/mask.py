@@ -27,8 +27,20 @@ _DIGITS = re.compile(
     r"|(?P<HEX>(?<![\w])[0-9][xX][0-9A-Fa-f]+(?![\w]))"
     r"|(?P<NUM>(?<![\w.+/#$-])[+-]?[0-9]+(?:\.[0-9]+)?(?![\w./#$+-]))"
 )
-_RUN = re.compile(r"[\w./#$+-]+")  # masked when it holds a digit; asking for the digit here would take quadratic time
+# Masked when it holds a digit; asking for the digit here would take quadratic time. Two dots and more lead from a word
+# to its value ("wait enable......0") and belong to neither.
+_RUN = re.compile(r"(?:[\w/#$+-]|(?<!\.)\.(?!\.))+")
 _TOKEN = re.compile(r"\S+")
+_TIME = re.compile(
+    r"(?<![\w.:-])(?:"
+    r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {1,2}[0-9]{1,2} "
+    r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?: [A-Z]{3,4}(?= [0-9]))?(?: [0-9]{4})?"
+    r"|[0-9]{4}[/-][0-9]{2}[/-][0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?(?:[.,][0-9]{1,9})?"
+    r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
+    r")(?![\w:-]|\.[0-9])"
+)
+_LIST = re.compile(r"(<[A-Z]+>)(?:,\1)+")
+_MEMBER = re.compile(r"<[A-Z]+>(?::<[A-Z]+>)?")  # of a list with blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +60,19 @@ class Masked:
 
 def mask(text: str, fields: Iterable[Span], *, tokens_max: int) -> Masked:
     """Mask a skeleton whose entities are `fields`; tokens after the first `tokens_max` become REST."""
-    tokens = [match.span() for match in _TOKEN.finditer(text)]
+    places = [match.span() for match in _TOKEN.finditer(text)]
     end = len(text)
-    if len(tokens) > tokens_max:
-        end = tokens[tokens_max - 1][1]
-        tokens = tokens[:tokens_max]
+    if len(places) > tokens_max:
+        end = places[tokens_max - 1][1]
+        places = places[:tokens_max]
     spans = _spans(text[:end], fields)
-    masked = " ".join(_masked(text[:end], spans).replace(WILDCARD, "<?>").split())
+    words = _LIST.sub(r"\1", _masked(text[:end], spans).replace(WILDCARD, "<?>")).split()
+    tokens = _without_repeats(words, _around_times(places, spans))
     if end < len(text):
-        tokens.append((end, len(text)))
-        masked = f"{masked} {REST}"
-    return Masked(text=masked, tokens=tuple(tokens), spans=tuple(spans))
+        tokens.append((REST, (end, len(text))))
+    return Masked(
+        text=" ".join(word for word, _ in tokens), tokens=tuple(place for _, place in tokens), spans=tuple(spans)
+    )
 
 
 def _spans(text: str, fields: Iterable[Span]) -> list[Span]:
@@ -72,18 +86,40 @@ def _spans(text: str, fields: Iterable[Span]) -> list[Span]:
     for span in claimed:
         if not spans or span.start >= spans[-1].end:
             spans.append(span)
+    if ":" in text:
+        spans = _with_matches(spans, text, _TIME, "TIME")
     spans = _with_matches(spans, text, _DIGITS)
     return [span for span in _with_matches(spans, text, _RUN) if span.kind != "X" or "0" in text[span.start : span.end]]
 
 
-def _with_matches(spans: list[Span], text: str, pattern: re.Pattern[str]) -> list[Span]:
-    """Spans, and the matches of a pattern between them."""
+def _with_matches(spans: list[Span], text: str, pattern: re.Pattern[str], other: str = "X") -> list[Span]:
+    """Spans, and the matches of a pattern between them; their kind is the name of the group, or `other`."""
     found = [
-        Span(match.lastgroup or "X", *match.span())
+        Span(match.lastgroup or other, *match.span())
         for start, end in _gaps(spans, len(text))
         for match in pattern.finditer(text, start, end)
     ]
     return sorted([*spans, *found], key=lambda span: span.start)
+
+
+def _around_times(places: Sequence[tuple[int, int]], spans: Iterable[Span]) -> list[tuple[int, int]]:
+    """Places of tokens where a time, which has blanks inside, is one."""
+    found = list(places)
+    for span in reversed([span for span in spans if span.kind == "TIME"]):
+        inside = [index for index, (start, end) in enumerate(found) if start < span.end and span.start < end]
+        found[inside[0] : inside[-1] + 1] = [(found[inside[0]][0], found[inside[-1]][1])]
+    return found
+
+
+def _without_repeats(words: Sequence[str], places: Sequence[tuple[int, int]]) -> list[tuple[str, tuple[int, int]]]:
+    """Tokens with their places; the same mask again and again is a list, and one token, however long it is."""
+    tokens: list[tuple[str, tuple[int, int]]] = []
+    for word, place in zip(words, places, strict=True):
+        if tokens and word == tokens[-1][0].rstrip(",") and _MEMBER.fullmatch(word):
+            tokens[-1] = (word, (tokens[-1][1][0], place[1]))
+        else:
+            tokens.append((word, place))
+    return tokens
 
 
 def _gaps(spans: Sequence[Span], end: int) -> list[tuple[int, int]]:

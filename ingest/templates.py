@@ -1,32 +1,29 @@
-"""The templates of one stream: Drain behind a cache, bounded, and kept as plain JSON.
+"""The templates of one stream: Drain with words that count, behind a cache, bounded, and kept as plain JSON.
 
-Drain (He et al., ICWS 2017; here drain3's class): lines of one token count and one first token are compared with the
-templates they lead to, and join the most similar one when at least `sim_th` of its tokens are equal; tokens that differ
-become `<*>`.
+Drain (He et al., ICWS 2017, as drain3 implements it): lines of one token count and one first token are compared with
+the templates they lead to, and join the most similar one when at least `sim_th` of its tokens are equal; tokens that
+differ become `<*>`.
 
-Differs from the paper: (1) a masked text that was seen before keeps the template it found the first time, without
-asking Drain again; on 22 of 23 real settings that gives the groups of drain3 line by line, and ids never move. (2)
-Lines that differ in a word of state (started, stopped, up, down ...) have trees of their own.
-(3) Memory and work are bounded: the least recently used templates are forgotten, and a batch that brings more new
-templates than `templates_new_max` or more comparing than `comparisons_max` leaves the rest of its unknown lines to the
-template `<*>`, "anything", until the next batch.
+Differs from the paper (docs/adr/0006): (1) Lines that differ in a word are of different templates (likeness.py), until
+`words_per_place_max` templates differ in that place alone; words that come later share one with `<*>` there. (2) The
+first word leads to the candidates, not the first token, and masks of different kinds are the same. (3) A masked text
+that was seen before keeps the template it found the first time, so ids never move. (4) Memory and work are bounded: the
+least recently used templates are forgotten, and a batch that brings more new templates than `templates_new_max` or more
+comparing than `comparisons_max` leaves the rest of its unknown lines to the template `<*>`, "anything", until the next
+batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drain3.drain import Drain, LogCluster, Node
-
 from ingest.events import Form
+from ingest.likeness import Likeness, joined, likeness
 from ingest.mask import WILDCARD
-from ingest.words import METHODS, STATE
 from tocsin.identity import template_id
-
-_STATE_WORDS_MAX = 8  # of a line that count; more make the same lines fall apart
-_AROUND = "\"'()[]{},.;:!="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +31,9 @@ class TemplateSettings:
     """How lines become templates, and how many are kept."""
 
     sim_th: float = 0.4  # drain3's default; 0.5 gives the same grouping on loghub_2k
-    depth: int = 4  # drain3's default: the token count and the first token lead to the candidates
-    max_children: int = 100  # drain3's default
+    max_children: int = 100  # drain3's default: first words that lead to templates of their own, of lines of one length
+    words_per_place_max: int = 8  # templates that differ in one word; 4 to 1,000 give the same grouping on loghub_2k
+    templates_compared_max: int = 200  # of one length and first word; with more of them words count no longer
     templates_per_stream_max: int = 5_000  # Loghub-2.0 systems have 249 on average and 1,241 at most
     texts_per_stream_max: int = 20_000  # masked texts whose template is remembered
     templates_new_max: int = 1_000  # new templates a batch and stream; more is no log but noise
@@ -50,21 +48,12 @@ class Known:
     template_id: str
     tokens: tuple[str, ...]  # as they are now
     used: int  # the last batch that had it
+    likeness: Likeness  # of the tokens
 
     @property
     def text(self) -> str:
         """The template in words."""
         return " ".join(self.tokens)
-
-
-class _Tree(Drain):  # type: ignore[misc]  # drain3 has no types
-    """drain3's Drain that counts its work and keeps its clusters without an order of use."""
-
-    compared = 0
-
-    def fast_match(self, cluster_ids: Sequence[int], tokens: list[str], sim_th: float, include_params: bool) -> Any:  # noqa: FBT001 -- drain3's signature
-        self.compared += len(cluster_ids) * len(tokens)
-        return super().fast_match(cluster_ids, tokens, sim_th, include_params)
 
 
 class StreamTemplates:
@@ -74,16 +63,17 @@ class StreamTemplates:
         self.tenant = tenant
         self.stream = stream
         self._settings = settings
-        self._tree = _Tree(depth=settings.depth, sim_th=settings.sim_th, max_children=settings.max_children)
-        self._roots: dict[str, Node] = {}  # by the words of state
-        self._known: dict[int, Known] = {}  # by Drain's cluster number; those below 0 are whole texts, not Drain's
-        self._numbers: dict[str, int] = {}  # cluster number by template id
-        self._texts: dict[str, list[int]] = {}  # masked text -> [cluster number, last batch that had it]
+        self._leaves: dict[int, dict[str, list[int]]] = {}  # token count -> first word -> numbers, in order of making
+        self._known: dict[int, Known] = {}  # by number; those below 0 are whole texts, which are compared with nothing
+        self._numbers: dict[str, int] = {}  # number by template id
+        self._texts: dict[str, list[int]] = {}  # masked text -> [number, last batch that had it]
         self._names: dict[str, dict[str, None]] = {}  # key of JSON events -> event names seen
-        self._whole: dict[str, int] = {}  # cluster number of whole texts
-        self._made_whole = 0
+        self._whole: dict[str, int] = {}  # number of whole texts
+        self._last = 0  # the highest number given
+        self._last_whole = 0  # the lowest
+        self._compared = 0  # tokens, in this batch
         self._forms: dict[Form, str] = {}  # texts of forms of JSON events; only a memory of pure work
-        self._made = 0
+        self._made = 0  # in this batch
         self.batch = 0
         self.changed: dict[str, Known] = {}  # created or changed since it was last emptied
 
@@ -91,7 +81,7 @@ class StreamTemplates:
         """Count a new batch: use, and what may be spent."""
         self.batch += 1
         self._made = 0
-        self._tree.compared = 0
+        self._compared = 0
 
     def find(self, masked: str) -> Known:
         """Template of a masked text."""
@@ -114,8 +104,8 @@ class StreamTemplates:
         if number is None:
             if self._made >= self._settings.templates_new_max and text != WILDCARD:
                 return self.exact(WILDCARD)
-            self._made_whole -= 1
-            number = self._whole[text] = self._made_whole
+            self._last_whole -= 1
+            number = self._whole[text] = self._last_whole
             self._add(number, tuple(text.split(" ")))
         known = self._known[number]
         known.used = self.batch
@@ -147,47 +137,83 @@ class StreamTemplates:
         """All of it as JSON values."""
         return {
             "batch": self.batch,
-            "counter": self._tree.clusters_counter,
-            "made_whole": self._made_whole,
+            "last": self._last,
+            "last_whole": self._last_whole,
             "known": [
                 [number, known.template_id, list(known.tokens), known.used] for number, known in self._known.items()
             ],
             "texts": [[text, number, used] for text, (number, used) in self._texts.items()],
             "names": {key: list(values) for key, values in self._names.items()},
-            "roots": {signature: _node_words(root) for signature, root in self._roots.items()},
+            "leaves": [
+                [count, first, list(leaf)] for count, leaves in self._leaves.items() for first, leaf in leaves.items()
+            ],
         }
 
     def restore(self, words: Mapping[str, Any]) -> None:
         """Be what `words` says."""
         self.batch = words["batch"]
-        self._made_whole = words["made_whole"]
-        self._tree.clusters_counter = words["counter"]
+        self._last_whole = words["last_whole"]
+        self._last = words["last"]
         for number, identity, tokens, used in words["known"]:
-            self._known[number] = Known(identity, tuple(tokens), used)
+            self._known[number] = Known(identity, tuple(tokens), used, likeness(tokens))
             self._numbers[identity] = number
-            if number > 0:
-                self._tree.id_to_cluster[number] = LogCluster(tokens, number)
-            else:
+            if number < 0:
                 self._whole[" ".join(tokens)] = number
         self._texts = {text: [number, used] for text, number, used in words["texts"]}
         self._names = {key: dict.fromkeys(values) for key, values in words["names"].items()}
-        self._roots = {signature: _node(root) for signature, root in words["roots"].items()}
+        for count, first, leaf in words["leaves"]:
+            self._leaves.setdefault(count, {})[first] = list(leaf)
 
     def _ask(self, masked: str) -> int | None:
-        """Drain's cluster of a text not seen before, or None when this batch has had enough."""
-        settings = self._settings
-        if self._made >= settings.templates_new_max or self._tree.compared > settings.comparisons_max:
+        """Number of the template of a text not seen before, or None when this batch has had enough."""
+        if self._made >= self._settings.templates_new_max or self._compared > self._settings.comparisons_max:
             return None
-        self._tree.root_node = self._roots.setdefault(_signature(masked), Node())
-        cluster, change = self._tree.add_log_message(masked)
-        number: int = cluster.cluster_id
-        if change == "cluster_created":
-            self._add(number, tuple(cluster.log_template_tokens))
-        elif change == "cluster_template_changed":
-            known = self._known[number]
-            known.tokens = tuple(cluster.log_template_tokens)
+        tokens = masked.split(" ")
+        text = likeness(tokens)
+        leaf = self._leaf(text)
+        self._compared += len(leaf) * len(tokens)
+        number, worn = self._most_similar(leaf, text)
+        if number is None:
+            self._last += 1
+            leaf.append(self._last)
+            self._add(self._last, tuple(WILDCARD if place in worn else token for place, token in enumerate(tokens)))
+            return self._last
+        known = self._known[number]
+        shared = tuple(map(joined, known.tokens, tokens))
+        if shared != known.tokens:
+            known.tokens = shared
+            known.likeness = likeness(shared)
             self.changed[known.template_id] = known
         return number
+
+    def _leaf(self, text: Likeness) -> list[int]:
+        """Numbers of the templates that a text is compared with: those of its length and first word."""
+        leaves = self._leaves.setdefault(len(text.tokens), {})
+        first = text.first_word
+        if first not in leaves and len(leaves.keys() - {""}) >= self._settings.max_children - 1:
+            first = ""
+        return leaves.setdefault(first, [])
+
+    def _most_similar(self, leaf: Sequence[int], text: Likeness) -> tuple[int | None, frozenset[int]]:
+        """The template to join, if any, and the places that hold too many words for each to be an event."""
+        needed = self._settings.sim_th * len(text.tokens)
+        words_count = len(leaf) < self._settings.templates_compared_max
+        best = None
+        most = (0, 0)
+        words: Counter[int] = Counter()
+        for number in leaf:
+            other = self._known[number].likeness
+            equal = other.equal(text)
+            if equal < needed:
+                continue
+            differing = other.differing(text) if words_count else []
+            if len(differing) == 1:
+                words.update(differing)
+            rank = (equal, other.tokens.count(WILDCARD))
+            if not differing and (best is None or rank > most):
+                best, most = number, rank
+        worn = frozenset(place for place, seen in words.items() if seen >= self._settings.words_per_place_max)
+        return best, worn
 
     def _add(self, number: int, tokens: tuple[str, ...]) -> None:
         text = " ".join(tokens)
@@ -196,7 +222,7 @@ class StreamTemplates:
         while identity in self._numbers:  # another template began with this very text and has become too general for it
             again += 1
             identity = template_id(self.tenant, self.stream, f"{text} #{again}")
-        known = Known(identity, tokens, self.batch)
+        known = Known(identity, tokens, self.batch, likeness(tokens))
         self._known[number] = known
         self._numbers[identity] = number
         self.changed[identity] = known
@@ -220,44 +246,7 @@ class StreamTemplates:
             del self._numbers[known.template_id]
             if number < 0:
                 del self._whole[known.text]
-            self._tree.id_to_cluster.pop(number, None)
         self._texts = {text: place for text, place in self._texts.items() if place[0] in self._known}
-        self._roots = {signature: root for signature, root in self._roots.items() if _prune(root, self._known)}
-
-
-def plain_drain(texts: Iterable[str]) -> list[int]:
-    """Cluster numbers that drain3 gives as it comes, without masks; what the parser is measured against."""
-    tree = Drain()
-    return [tree.add_log_message(text)[0].cluster_id for text in texts]
-
-
-def _signature(masked: str) -> str:
-    """The words of state of a text, and the methods of its requests, in order."""
-    words = []
-    for token in masked.split():
-        bare = token.strip(_AROUND)
-        word = bare.lower()
-        if "=" in word or ":" in word:
-            word = word.replace(":", "=").rsplit("=", 1)[-1].strip(_AROUND)
-        if word in STATE or bare in METHODS:
-            words.append(word)
-    return " ".join(words[:_STATE_WORDS_MAX])
-
-
-def _prune(node: Node, known: Mapping[int, Known]) -> bool:
-    """Take forgotten clusters out of a tree; False when nothing is left of it."""
-    node.cluster_ids = [number for number in node.cluster_ids if number in known]
-    children = node.key_to_child_node
-    node.key_to_child_node = {token: child for token, child in children.items() if _prune(child, known)}
-    return bool(node.cluster_ids or node.key_to_child_node)
-
-
-def _node_words(node: Node) -> list[Any]:
-    return [node.cluster_ids, {token: _node_words(child) for token, child in node.key_to_child_node.items()}]
-
-
-def _node(words: Sequence[Any]) -> Node:
-    node = Node()
-    node.cluster_ids = list(words[0])
-    node.key_to_child_node = {token: _node(child) for token, child in words[1].items()}
-    return node
+        for count, leaves in self._leaves.items():
+            kept = {first: [number for number in leaf if number in self._known] for first, leaf in leaves.items()}
+            self._leaves[count] = {first: leaf for first, leaf in kept.items() if leaf}

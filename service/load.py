@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import itertools
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import polars as pl
 
-from ingest.templates import plain_drain
+from evaluation.drain import drain, masked
 from service.simulate import simulate
 from tocsin.errors import UnreachableError
 
@@ -107,7 +106,7 @@ def drain3_rate(requests: Sequence[Body]) -> float:
     """Lines a second of drain3 behind the masks of its examples, one line after the other as it is used."""
     lines = [line for body in requests for line in body.content.decode().splitlines()]
     began = time.perf_counter()
-    plain_drain(map(masked_as_in_examples, lines))
+    drain(map(masked, lines))
     return len(lines) / (time.perf_counter() - began)
 
 
@@ -122,29 +121,6 @@ def memory_mb(pid: int | str) -> tuple[float, float]:
 def percentile(values: Sequence[float], percent: float) -> float:
     """A percentile, NaN of nothing."""
     return float(np.percentile(np.array(values), percent)) if len(values) else float("nan")
-
-
-def masked_as_in_examples(line: str) -> str:
-    """A line behind `masking` of examples/drain3.ini, as drain3 masks it."""
-    for pattern, name in _MASKS:
-        line = pattern.sub(name, line)
-    return line
-
-
-def _mask(pattern: str, name: str) -> tuple[re.Pattern[str], str]:
-    return re.compile(rf"((?<=[^A-Za-z0-9])|^)({pattern})((?=[^A-Za-z0-9])|$)"), f"<{name}>"
-
-
-#: `masking` of examples/drain3.ini in drain3, in its order.
-_MASKS = (
-    _mask(r"([0-9a-f]{2,}:){3,}([0-9a-f]{2,})", "ID"),
-    _mask(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", "IP"),
-    _mask(r"([0-9a-f]{6,} ?){3,}", "SEQ"),
-    _mask(r"([0-9A-F]{4} ?){4,}", "SEQ"),
-    _mask(r"0x[a-f0-9A-F]+", "HEX"),
-    _mask(r"[\-\+]?\d+", "NUM"),
-    (re.compile(r'(?<=executed cmd )(".+?")'), "<CMD>"),
-)
 
 
 def _body(stream: str, part: pl.DataFrame) -> Body:
