@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from drain3.drain import Drain
 
 
-def drain(texts: Iterable[str]) -> tuple[list[int], dict[int, str]]:
+def drain(texts: Iterable[str]) -> tuple[list[int], dict[object, str]]:
     """Cluster numbers that drain3 gives with its defaults, and what the clusters' templates read in the end."""
     tree = Drain()
     numbers = [tree.add_log_message(text)[0].cluster_id for text in texts]

@@ -95,7 +95,10 @@ def evaluate(data: Path) -> list[dict[str, Any]]:
     for _, split, method, metric, value in measured:
         totals[split, method, metric].append(value)
     means = [("mean", *key, sum(values) / len(values)) for key, values in totals.items()]
-    rows = [_row(f"loghub_2k/{name}", *measurement) for name, *measurement in (*measured, *means)]
+    rows = [
+        _row(f"loghub_2k/{name}", split, method, metric, value)
+        for name, split, method, metric, value in (*measured, *means)
+    ]
     for row in rows:
         if (row["split"], row["method"], row["metric"]) == ("content", "drain3", "grouping_accuracy"):
             row["published"] = _DRAIN[row["dataset"].partition("/")[2]]

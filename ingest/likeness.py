@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import commonprefix
 
 from ingest.mask import WILDCARD
 from ingest.words import METHODS, STATE, VALUES
@@ -21,6 +22,8 @@ _AROUND = "\"'()[]{}<>,.;:!?*=|+-"
 _WORD = re.compile(r"[^\W\d](?:[^\W\d]|['-])*")
 _KEY = re.compile(r"[\"'(\[{]*([A-Za-z][A-Za-z_.-]*)=")
 _LAST_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]+$")
+_LEAD = re.compile(r"[^<>]*[=:(\[{\"',;|]")
+_FOLLOW = re.compile(r"[)\]}\"',;:.!?]+$")
 _REMEMBERED = 100_000  # tokens; a memory of pure work
 
 
@@ -35,6 +38,11 @@ class Likeness:
     def first_word(self) -> str:
         """The first word, empty when there is none."""
         return next((word for word in self.constants if word is not None and word != ANY_MASK), "")
+
+    @property
+    def wildcards(self) -> int:
+        """How many tokens were found to vary."""
+        return sum(WILDCARD in token for token in self.tokens)
 
     def equal(self, other: Likeness) -> int:
         """How many tokens are the same."""
@@ -58,11 +66,28 @@ def likeness(tokens: Sequence[str]) -> Likeness:
 
 
 def joined(one: str, other: str) -> str:
-    """Token of a template for lines that have one or the other."""
+    """Token of a template for lines that have one or the other; what leads to a value, and what follows it, stays.
+
+    >>> joined("<IP>:<NUM>", "<HOST>:<NUM>"), joined("mask=ff,", "mask=<X>,"), joined("(null)", "()"), joined("a", "b")
+    ('<X>:<X>', 'mask=<*>,', '(<*>)', '<*>')
+    """
     if one == other:
         return one
     alike = _kindless(one)
-    return alike if alike == _kindless(other) else WILDCARD
+    if alike == _kindless(other):
+        return alike
+    shared = commonprefix([one, other])  # noqa: RUF071 -- characters are meant
+    lead = _LEAD.match(shared)
+    before = lead[0] if lead else ""
+    ends = [token[len(before) :][::-1] for token in (one, other)]
+    follow = _FOLLOW.search(commonprefix(ends)[::-1])  # noqa: RUF071
+    return f"{before}{WILDCARD}{follow[0] if follow else ''}"
+
+
+def varying(token: str, start: int, end: int) -> tuple[int, int]:
+    """Where a line varies in the place of a template's token with a `<*>`, given where the line has that place."""
+    before, _, after = token.partition(WILDCARD)
+    return start + len(before), end - len(after)
 
 
 @lru_cache(_REMEMBERED)

@@ -27,9 +27,9 @@ _DIGITS = re.compile(
     r"|(?P<HEX>(?<![\w])[0-9][xX][0-9A-Fa-f]+(?![\w]))"
     r"|(?P<NUM>(?<![\w.+/#$-])[+-]?[0-9]+(?:\.[0-9]+)?(?![\w./#$+-]))"
 )
-# Masked when it holds a digit; asking for the digit here would take quadratic time. Two dots and more lead from a word
-# to its value ("wait enable......0") and belong to neither.
-_RUN = re.compile(r"(?:[\w/#$+-]|(?<!\.)\.(?!\.))+")
+# Masked when it holds a digit; asking for the digit here would take quadratic time. Dots at its ends are none of it:
+# they end a sentence, or lead from a word to its value ("wait enable......0").
+_RUN = re.compile(r"(?:[\w/#$+-]|(?<=[\w/#$+-])\.(?=[\w/#$+-]))+")
 _TOKEN = re.compile(r"\S+")
 _TIME = re.compile(
     r"(?<![\w.:-])(?:"
@@ -39,8 +39,10 @@ _TIME = re.compile(
     r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
     r")(?![\w:-]|\.[0-9])"
 )
-_LIST = re.compile(r"(<[A-Z]+>)(?:,\1)+")
-_MEMBER = re.compile(r"<[A-Z]+>(?::<[A-Z]+>)?")  # of a list with blanks
+# Masks of one kind in a row are a list, however long; not so numbers, which are fields.
+_LIST = re.compile(r"(<(?!NUM)[A-Z]+>)(?:,\1)+")
+_MEMBER = re.compile(r"<(?!NUM)[A-Z]+>(?::<[A-Z]+>)?")
+_JAVA = re.compile(r"(?<!\S)/(?=<IP>)")  # Java writes addresses with a slash before them
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def mask(text: str, fields: Iterable[Span], *, tokens_max: int) -> Masked:
         end = places[tokens_max - 1][1]
         places = places[:tokens_max]
     spans = _spans(text[:end], fields)
-    words = _LIST.sub(r"\1", _masked(text[:end], spans).replace(WILDCARD, "<?>")).split()
+    masked = _masked(text[:end], spans).replace(WILDCARD, "<?>")
+    words = _JAVA.sub("", _LIST.sub(r"\1", masked)).split()
     tokens = _without_repeats(words, _around_times(places, spans))
     if end < len(text):
         tokens.append((REST, (end, len(text))))
@@ -112,7 +115,7 @@ def _around_times(places: Sequence[tuple[int, int]], spans: Iterable[Span]) -> l
 
 
 def _without_repeats(words: Sequence[str], places: Sequence[tuple[int, int]]) -> list[tuple[str, tuple[int, int]]]:
-    """Tokens with their places; the same mask again and again is a list, and one token, however long it is."""
+    """Tokens with their places; a list is one token."""
     tokens: list[tuple[str, tuple[int, int]]] = []
     for word, place in zip(words, places, strict=True):
         if tokens and word == tokens[-1][0].rstrip(",") and _MEMBER.fullmatch(word):

@@ -9,6 +9,7 @@ import polars as pl
 
 from ingest.entities import entity
 from ingest.fields import find
+from ingest.likeness import varying
 from ingest.header import Header, begin
 from ingest.mask import WILDCARD, Masked, mask
 from ingest.pieces import Codes
@@ -167,7 +168,7 @@ def _parameters(masked: Masked, template: tuple[str, ...]) -> Iterable[Place]:
         while place < len(spans) and spans[place].start < end:
             inside.append((spans[place].start, spans[place].end))
             place += 1
-        if token == WILDCARD:
-            yield start, end
+        if WILDCARD in token:
+            yield varying(token, start, end)
         else:
             yield from inside

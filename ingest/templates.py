@@ -209,7 +209,7 @@ class StreamTemplates:
             differing = other.differing(text) if words_count else []
             if len(differing) == 1:
                 words.update(differing)
-            rank = (equal, other.tokens.count(WILDCARD))
+            rank = (equal, other.wildcards)
             if not differing and (best is None or rank > most):
                 best, most = number, rank
         worn = frozenset(place for place, seen in words.items() if seen >= self._settings.words_per_place_max)
