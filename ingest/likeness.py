@@ -61,7 +61,7 @@ class Likeness:
 
 def likeness(tokens: Sequence[str]) -> Likeness:
     """How tokens of a masked text, or of a template, are compared."""
-    alike = [_kindless(token) for token in tokens]
+    alike = [kindless(token) for token in tokens]
     return Likeness(alike, [constant(token) for token in alike])
 
 
@@ -73,8 +73,8 @@ def joined(one: str, other: str) -> str:
     """
     if one == other:
         return one
-    alike = _kindless(one)
-    if alike == _kindless(other):
+    alike = kindless(one)
+    if alike == kindless(other):
         return alike
     shared = commonprefix([one, other])  # noqa: RUF071 -- characters are meant
     lead = _LEAD.match(shared)
@@ -108,7 +108,7 @@ def constant(token: str) -> str | None:
     return f"{key}={state}" if key and state else key or state
 
 
-def _kindless(token: str) -> str:
+def kindless(token: str) -> str:
     """The token with every mask of one kind; an address and a host name in one place are one event."""
     return _MASK.sub(ANY_MASK, token) if "<" in token else token
 

@@ -196,7 +196,6 @@ class StreamTemplates:
 
     def _most_similar(self, leaf: Sequence[int], text: Likeness) -> tuple[int | None, frozenset[int]]:
         """The template to join, if any, and the places that hold too many words for each to be an event."""
-        needed = self._settings.sim_th * len(text.tokens)
         words_count = len(leaf) < self._settings.templates_compared_max
         best = None
         most = (0, 0)
@@ -204,7 +203,7 @@ class StreamTemplates:
         for number in leaf:
             other = self._known[number].likeness
             equal = other.equal(text)
-            if equal < needed:
+            if equal / len(text.tokens) < self._settings.sim_th:
                 continue
             differing = other.differing(text) if words_count else []
             if len(differing) == 1:
@@ -247,6 +246,9 @@ class StreamTemplates:
             if number < 0:
                 del self._whole[known.text]
         self._texts = {text: place for text, place in self._texts.items() if place[0] in self._known}
-        for count, leaves in self._leaves.items():
-            kept = {first: [number for number in leaf if number in self._known] for first, leaf in leaves.items()}
-            self._leaves[count] = {first: leaf for first, leaf in kept.items() if leaf}
+        leaves = self._leaves
+        self._leaves = {}
+        for count, first, leaf in [(count, *each) for count, of_count in leaves.items() for each in of_count.items()]:
+            kept = [number for number in leaf if number in self._known]
+            if kept:
+                self._leaves.setdefault(count, {})[first] = kept

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.parsing import evaluate, fga, grouping_accuracy
+from evaluation.parsing import evaluate
+from evaluation.templates import Found, fga, fta, grouping_accuracy, measures, normal, parsing_accuracy
 from tocsin.errors import InputError
 
 DATA = Path(os.environ.get("TOCSIN_DATA", "../shared/data"))
@@ -23,6 +24,36 @@ def test_a_group_counts_only_when_it_is_whole_and_pure() -> None:
     assert grouping_accuracy([1, 1, 1, 1, 1], truth) == fga([1] * 5, truth) == 0.0
 
 
+def test_a_template_counts_only_when_it_reads_as_the_true_one() -> None:
+    truth = ["a <*>", "a <*>", "b", "c"]
+    assert parsing_accuracy(truth, truth) == fta(truth, truth) == 1.0
+    assert parsing_accuracy(["a <*>", "a <*>", "b", "b"], truth) == pytest.approx(3 / 4)
+    assert fta(["a <*>", "a <*>", "b", "b"], truth) == pytest.approx(2 * 1 / (2 + 3))  # b has lines of c too
+    assert fta(["a <*>", "a x", "b", "c"], truth) == pytest.approx(2 * 3 / (4 + 3))
+    found = Found([1, 1, 2, 3], {1: "a <IP>", 2: "b", 3: "<*>"})
+    expected = {"grouping_accuracy": 1.0, "fga": 1.0, "parsing_accuracy": 3 / 4, "fta": 2 * 2 / (3 + 3)}
+    assert measures(found, truth) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("a  <IP>   b", "a <*> b"),
+        ("<IP>:<NUM> open", "<*> open"),
+        ("took 15 ms", "took <*> ms"),
+        ("core.0 and core<*>kb", "core.<*> and <*>"),
+        ("<*>.<*>#<*>/<*>@<*>", "<*>"),
+        ("/a/<*> is kept", "/a/<*> is kept"),
+        ("name \"<*>\" of '<*>' here", "name <*> of <*> here"),
+        ("job #<*># and #<NUM> left", "job <*> and <*> left"),
+        ("<ok> and <*> <*>", "<ok> and <*> <*>"),
+    ],
+)
+def test_templates_are_compared_after_the_corrections_of_loghub_2(template: str, expected: str) -> None:
+    assert normal(template) == expected
+    assert normal(expected) == expected
+
+
 def test_a_folder_without_samples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="loghub_2k"):
         evaluate(tmp_path)
@@ -34,12 +65,18 @@ def test_a_folder_without_samples_is_refused(tmp_path: Path) -> None:
 def test_lines_are_grouped_better_than_by_plain_drain3() -> None:
     rows = evaluate(DATA)
     assert all(row.keys() == ROW for row in rows)
-    assert len({row["dataset"] for row in rows}) == 17
+    assert len({row["dataset"] for row in rows}) == 18
     means = {
-        (row["split"], row["method"], row["metric"]): row["value"] for row in rows if row["dataset"] == "loghub_2k/mean"
+        (row["method"], row["split"], row["metric"]): row
+        for row in rows
+        if row["dataset"] == "loghub_2k/mean" and row["value"] is not None
     }
+    hand_made = means["drain3", "content", "grouping_accuracy"]["published"]
+    assert hand_made == 0.865
+    least = {"grouping_accuracy": hand_made + 0.05, "fga": 0.9, "parsing_accuracy": 0.75, "fta": 0.73}
     for split in ("raw", "content"):
-        for metric in ("grouping_accuracy", "fga"):
-            assert means[split, "tocsin", metric] > means[split, "drain3", metric]
-    assert means["raw", "tocsin", "grouping_accuracy"] > 0.78
-    assert means["raw", "tocsin", "fga"] > 0.78
+        for metric, bound in least.items():
+            value = means["tocsin", split, metric]["value"]
+            assert value > bound
+            assert value > means["drain3", split, metric]["value"] + 0.1
+            assert value > means["drain3, example masks", split, metric]["value"] + 0.1

@@ -29,6 +29,15 @@ def masked(text: str, tokens_max: int = 128) -> str:
         ),
         ("open /etc/shadow failed", "open <PATH> failed"),
         ("cache parity error corrected", "cache parity error corrected"),
+        ("wait enable......0", "wait enable......<X>"),
+        ("moved to shard-7. Again", "moved to <X>. Again"),
+        ("since Sun Jul  2 03:04:05 2005, then", "since <TIME>, then"),
+        ("[Sat, Jan 01 00:00:00 UTC 2022]", "[<TIME>]"),
+        ("till 2024-06-01 10:20:30,123 or 2024-06-01T10:20Z", "till <TIME> or <TIME>"),
+        ("src: /10.0.0.1:50010 dest: a/10.0.0.2", "src: <IP>:<NUM> dest: a/<IP>"),
+        ("delete blk_1 blk_2 blk_3 now", "delete <SESSION> now"),
+        ("via 10.0.0.1,10.0.0.2,10.0.0.3 and 10.0.0.4, 10.0.0.5", "via <IP> and <IP>"),
+        ("load 1 2 3", "load <NUM> <NUM> <NUM>"),
         ("spaces   and\ttabs", "spaces and tabs"),
         ("", ""),
         ("   ", ""),
@@ -54,6 +63,15 @@ def test_every_token_of_the_masked_text_has_its_place_in_the_line() -> None:
     assert len(found.text.split()) == len(found.tokens)
 
 
+def test_a_list_and_a_time_are_one_token_each() -> None:
+    text = "deleted blk_1 blk_2 at Sun Jul 10 03:04:05 2005 by cron"
+    found = mask(skeleton(text), find(skeleton(text)), tokens_max=128)
+    assert found.text == "deleted <SESSION> at <TIME> by cron"
+    places = [text[start:end] for start, end in found.tokens]
+    assert places == ["deleted", "blk_1 blk_2", "at", "Sun Jul 10 03:04:05 2005", "by", "cron"]
+    assert [text[span.start : span.end] for span in found.spans] == ["blk_1", "blk_2", "Sun Jul 10 03:04:05 2005"]
+
+
 def test_a_long_line_is_known_by_its_beginning() -> None:
     text = " ".join(["word"] * 500)
     assert masked(text, tokens_max=3) == f"word word word {REST}"
@@ -62,3 +80,5 @@ def test_a_long_line_is_known_by_its_beginning() -> None:
 
 def test_a_long_run_without_digits_is_read_in_linear_time() -> None:
     assert masked("a" * 4000) == "a" * 4000
+    assert masked("a." * 2000) == "a." * 2000
+    assert masked("<" * 4000) == "<" * 4000

@@ -67,13 +67,13 @@ def test_lines_that_differ_in_values_share_a_template() -> None:
 
 def test_a_template_is_named_by_its_first_text_and_told_when_it_changes() -> None:
     parser = Parser()
-    records = parsed(["disk sda full", "disk sdb full"], parser)
-    identity = template_id("acme", "app", "disk sda full")
+    records = parsed(["disk nas.one full, mode=(ro)", "disk nas.two full, mode=(rw)"], parser)
+    identity = template_id("acme", "app", "disk nas.one full, mode=(ro)")
     assert records["template_id"].to_list() == [identity, identity]
     assert parser.new_templates() == (
-        Template(template_id=identity, tenant="acme", stream="app", text="disk <*> full"),
+        Template(template_id=identity, tenant="acme", stream="app", text="disk <*> full, mode=(<*>)"),
     )
-    assert records["parameters"].to_list() == [["sda"], ["sdb"]]
+    assert records["parameters"].to_list() == [["nas.one", "ro"], ["nas.two", "rw"]]
     assert parser.new_templates() == ()
 
 
@@ -91,6 +91,25 @@ def test_a_template_is_named_by_its_first_text_and_told_when_it_changes() -> Non
 def test_opposites_never_share_a_template(one: str, other: str) -> None:
     first, second = parsed([one, other])["template_id"]
     assert first != second
+
+
+def test_words_of_a_place_are_events_until_there_are_too_many_for_that() -> None:
+    parser = Parser(ParseSettings(template=TemplateSettings(words_per_place_max=3)))
+    records = parsed([f"loaded module {name} in time" for name in ("zlib", "ssl", "json", "http", "mail")], parser)
+    assert records["template_id"].n_unique() == 4
+    assert records["template_id"][3] == records["template_id"][4]
+    assert texts(parser)[3] == "loaded module <*> in time"
+    assert records["parameters"].to_list() == [[], [], [], ["http"], ["mail"]]
+    again = parser.parse(a_batch(["loaded module zlib in time"]), 8)
+    assert again["template_id"][0] == records["template_id"][0]
+
+
+def test_what_is_masked_by_different_kinds_is_one_template() -> None:
+    parser = Parser()
+    records = parsed(["peer 10.0.0.1:53 lost", "peer db-1.example.com:53 lost"], parser)
+    assert records["template_id"][0] == records["template_id"][1]
+    assert texts(parser)[0] == "peer <X>:<X> lost"
+    assert records["parameters"].to_list()[1] == ["db-1.example.com", "53"]
 
 
 def test_streams_and_tenants_have_templates_of_their_own() -> None:
