@@ -71,8 +71,9 @@ def test_lines_are_grouped_better_than_by_plain_drain3() -> None:
         for row in rows
         if row["dataset"] == "loghub_2k/mean" and row["value"] is not None
     }
-    hand_made = means["drain3", "content", "grouping_accuracy"]["published"]
+    hand_made = means["drain3", "content, first truth", "grouping_accuracy"]["published"]
     assert hand_made == 0.865
+    assert means["tocsin", "content, first truth", "grouping_accuracy"]["value"] > hand_made + 0.04
     least = {"grouping_accuracy": hand_made + 0.05, "fga": 0.9, "parsing_accuracy": 0.75, "fta": 0.73}
     for split in ("raw", "content"):
         for metric, bound in least.items():
