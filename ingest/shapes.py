@@ -9,8 +9,8 @@ import polars as pl
 
 from ingest.entities import entity
 from ingest.fields import find
-from ingest.likeness import varying
 from ingest.header import Header, begin
+from ingest.likeness import varying
 from ingest.mask import WILDCARD, Masked, mask
 from ingest.pieces import Codes
 from ingest.plans import OWN, Constants, Extent, Place, Plan, entity_table, parameter_table
@@ -157,7 +157,7 @@ def _bytes_at(line: str) -> Sequence[int]:
 
 
 def _parameters(masked: Masked, template: tuple[str, ...]) -> Iterable[Place]:
-    """What varies: a whole token where the template has `<*>`, else the masked parts of the token."""
+    """What varies: what stands where the template has `<*>`, else the masked parts of the token."""
     spans = list(masked.spans)
     if len(template) != len(masked.tokens):
         yield from ((span.start, span.end) for span in spans)
