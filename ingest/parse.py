@@ -30,7 +30,7 @@ from tocsin.record import RECORDS, TIME, empty_lines, empty_records
 from tocsin.state import State
 
 _KIND = "parser"
-_VERSION = 1
+_VERSION = 2
 _HEX = pl.Series([f"{number:04x}" for number in range(65536)], dtype=pl.String)
 
 
