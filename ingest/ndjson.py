@@ -23,6 +23,7 @@ from tocsin.record import LINES
 
 _TOKEN = re.compile(r'"[^"\\]*"|[{}\[\],:]|[^\s{}\[\],:"\\]+')
 _NUMBER = re.compile(r"-?0+(\.0+)?(?:[eE][+-]?0+)?")
+_WORDS = {"true": True, "false": False, "null": None}
 _ISO = re.compile(r"0000-00-00([T ])00:00:00(?:[.,](0{1,9}))?(Z|[+-]00:?00)?")
 _EPOCH = re.compile(r"(0{9,19})(?:\.(0{1,9}))?")
 _DEPTH_MAX = 16  # deeper objects are read alone
@@ -216,7 +217,10 @@ class _Members:
         number = _NUMBER.fullmatch(self._text, start, end)
         if number:
             return at + 1, 0.0 if number[1] else 0
-        return at + 1, {"true": True, "false": False}.get(self._text[start:end])
+        word = self._text[start:end]
+        if word not in _WORDS:
+            raise _Unfit  # a number with so many digits and an e that it looks like an id
+        return at + 1, _WORDS[word]
 
     def _list(self, at: int) -> int:
         level = 1
