@@ -1,6 +1,6 @@
 """A worker process that ends itself by SIGKILL at a named point, for the tests of crashes.
 
-python -m tests.crashing DATA SETTINGS POINT NTH: SETTINGS is JSON, overrides by key path; POINT may be "" for never.
+python tests/crashing.py DATA SETTINGS POINT NTH: SETTINGS is JSON, overrides by key path; POINT may be "" for never.
 """
 
 from __future__ import annotations
