@@ -68,13 +68,90 @@ class Table:
         self.columns = {name: arrays[f"{prefix}.{name}"].copy() for name in self.columns}
 
 
+class Heap:
+    """Rows that stay where they were put until some are dropped; an index finds them by key.
+
+    So adding thousands to hundreds of thousands moves the index alone, and row numbers stay true meanwhile.
+    """
+
+    def __init__(self, schema: Mapping[str, DTypeLike]) -> None:
+        self._index = Table({"row": np.int64})
+        self._columns: dict[str, NDArray[Any]] = {name: np.zeros(0, dtype) for name, dtype in schema.items()}
+        self._keys: Hashes = np.zeros(0, np.uint64)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        return self._columns[column][: len(self)]
+
+    @property
+    def keys(self) -> Hashes:
+        """Key of each row."""
+        return self._keys[: len(self)]
+
+    def find(self, keys: Hashes) -> Rows:
+        """Row of each key, -1 where it is not there; faster where the keys ascend."""
+        places = self._index.find(keys)
+        return np.where(places >= 0, self._index["row"][places], -1) if len(self) else places
+
+    def add(self, keys: Hashes, columns: Mapping[str, NDArray[Any]]) -> Rows:
+        """Add keys, distinct and not yet there, in any order; return their rows."""
+        begin, end = len(self), len(self) + len(keys)
+        if end > len(self._keys):
+            room = max(begin + begin // 2, end)
+            self._keys = _with_room(self._keys, room)
+            self._columns = {name: _with_room(column, room) for name, column in self._columns.items()}
+        self._keys[begin:end] = keys
+        for name, column in self._columns.items():
+            column[begin:end] = columns[name]
+        rows = np.arange(begin, end)
+        self._index.add(keys, {"row": rows})
+        return rows
+
+    def in_order(self) -> Rows:
+        """All rows, by key."""
+        return self._index["row"]
+
+    def keep(self, rows: Rows) -> int:
+        """Drop all but some rows, given by key; return how many. Rows are numbered by key afterwards."""
+        dropped = len(self) - len(rows)
+        if dropped:
+            self._take(self._keys[rows], {name: column[rows] for name, column in self._columns.items()})
+        return dropped
+
+    def arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """All of it by key, for a State."""
+        rows = self.in_order()
+        columns = {f"{prefix}.{name}": column[rows] for name, column in self._columns.items()}
+        return {f"{prefix}.key": self._keys[rows]} | columns
+
+    def take(self, prefix: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Become what `arrays` gave."""
+        self._take(
+            arrays[f"{prefix}.key"].copy(), {name: arrays[f"{prefix}.{name}"].copy() for name in self._columns}
+        )
+
+    def _take(self, keys: Hashes, columns: dict[str, NDArray[Any]]) -> None:
+        self._keys, self._columns = keys, columns
+        self._index = Table({"row": np.int64})
+        self._index.add(keys, {"row": np.arange(len(keys))})
+
+
+def _with_room(array: NDArray[Any], size: int) -> NDArray[Any]:
+    larger = np.empty(size, array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
 def newest(group: Hashes, at: Rows, per_group: int, total: int) -> NDArray[np.bool_]:
     """Mask of the rows that stay when each group keeps its `per_group` newest and all together `total`."""
-    order = np.lexsort((-at, group))
-    sorted_group = group[order]
-    first = np.searchsorted(sorted_group, sorted_group)
-    mask = np.zeros(len(group), np.bool_)
-    mask[order] = np.arange(len(group)) - first < per_group
+    mask = np.ones(len(group), np.bool_)
+    # Few groups are too large, if any: only they are looked at row by row.
+    groups, sizes = np.unique(group, return_counts=True)
+    for each in groups[sizes > per_group]:
+        rows = np.flatnonzero(group == each)
+        mask[rows[np.argsort(-at[rows], kind="stable")[per_group:]]] = False
     if mask.sum() > total:
         kept = np.flatnonzero(mask)
         oldest = kept[np.argsort(at[kept], kind="stable")][: len(kept) - total]

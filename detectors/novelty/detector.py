@@ -16,15 +16,14 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from detectors.detector import SCORES, empty_scores
-from detectors.hashing import combine
+from detectors.detector import empty_scores
 from detectors.novelty.explain import explain
-from detectors.novelty.memory import Memory, own_group, pair_group
-from detectors.novelty.news import NOTHING, firsts, news_of, readable
+from detectors.novelty.memory import Found, Memory, pair_group
+from detectors.novelty.news import NOTHING, news_of, readable
+from detectors.novelty.observe import observe_pairs, observe_singles
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.things import Things, at_rows, in_order, things
+from detectors.novelty.things import Things, in_order, things
 from tocsin.finding import Reason
 from tocsin.state import State
 
@@ -42,7 +41,7 @@ class NoveltyDetector:
         self._settings = settings or NoveltySettings()
         self._memory = Memory(self._settings)
         # The latest scored batch, taken apart: `fit` of the same batch need not do it again.
-        self._taken: tuple[pl.DataFrame, pl.DataFrame, Things] | None = None
+        self._taken: tuple[pl.DataFrame, pl.DataFrame, Things, Found] | None = None
 
     @property
     def evicted(self) -> int:
@@ -55,7 +54,8 @@ class NoveltyDetector:
             self._learn(*self._taken[1:])
         else:
             for chunk in self._chunks(in_order(history)):
-                self._learn(chunk, things(chunk, self._settings))
+                taken = things(chunk, self._settings)
+                self._learn(chunk, taken, self._memory.find(taken))
         self._taken = None
 
     def score(self, batch: pl.DataFrame) -> pl.DataFrame:
@@ -67,20 +67,23 @@ class NoveltyDetector:
             return empty_scores()
         records = in_order(batch)
         taken = things(records, self._settings)
-        self._taken = (batch, records, taken)
-        news = news_of(records, taken, self._memory, self._settings)
-        rows = records.select(
-            pl.int_range(pl.len(), dtype=pl.Int64).alias("record"),
+        found = self._memory.find(taken)
+        self._taken = (batch, records, taken, found)
+        news = news_of(records, taken, found, self._memory, self._settings)
+        unit = pl.repeat(NOTHING, len(records), eager=True)
+        score = np.zeros(len(records))
+        if len(news):
+            unit = unit.scatter(news["record"], news["unit"])
+            score[news["record"].to_numpy()] = news["score"].to_numpy()
+        return records.select(
+            unit.alias("unit"),
             "stream",
             "entities",
             pl.concat_list("template_id").alias("template_ids"),
             pl.col("time").alias("start"),
             pl.col("time").alias("end"),
+            pl.Series("score", score),
             pl.concat_list("event_id").alias("event_ids"),
-        )
-        scored = rows.join(news, on="record", how="left", maintain_order="left")
-        return scored.with_columns(pl.col("unit").fill_null(NOTHING), pl.col("score").fill_null(0.0)).select(
-            pl.col(name).cast(dtype) for name, dtype in SCORES.items()
         )
 
     def explain(self, unit: Mapping[str, object]) -> tuple[Reason, ...]:
@@ -95,7 +98,7 @@ class NoveltyDetector:
         """Know what `state` knows and nothing else."""
         memory = Memory(self._settings)
         memory.restore(state)
-        self._memory = memory
+        self._memory, self._taken = memory, None
 
     def advance(self, until: datetime) -> pl.DataFrame:  # noqa: ARG002 (nothing is new because time passes)
         """Return an empty frame: novelty has no clock of its own."""
@@ -111,52 +114,21 @@ class NoveltyDetector:
     def _chunk_size(self) -> int:
         return int(np.clip(self._memory.records // 4, _CHUNK_MIN, self._settings.chunk_records))
 
-    def _learn(self, records: pl.DataFrame, taken: Things) -> None:
-        memory = self._memory
-        singles, pairs, tally = taken.singles, taken.pairs, taken.of_singles
+    def _learn(self, records: pl.DataFrame, taken: Things, found: Found) -> None:
+        memory, singles, pairs = self._memory, taken.singles, taken.pairs
         memory.tick(taken.times)
-        key = singles.key[tally.row]
-        first = firsts(key, memory.is_known(key))
-        self._observe_singles(taken, first)
-        self._observe_pairs(taken)
-        zeros = np.zeros(len(tally), np.uint64)
-        memory.learn_keys(key, singles.group[tally.row], (zeros, zeros), tally)
-        met = at_rows(pairs, taken.of_pairs.row)
-        ends = (singles.key[met.left], singles.key[met.right])
-        memory.learn_keys(met.key, pair_group(singles, met), ends, taken.of_pairs)
-        new = tally.row[first]
-        memory.learn_texts(singles.key[new], readable(records, singles, new, memory, self._settings.text_chars_max))
+        known = memory.is_fresh(found.singles)
+        observe_singles(memory, taken, ~known)
+        observe_pairs(memory, taken, known, ~memory.is_fresh(found.pairs))
+        nobody = np.zeros(len(singles), np.uint64)
+        alone = {"group": singles.group, "left": nobody, "right": nobody}
+        memory.learn_keys(singles.key, found.singles, alone, taken.of_singles, taken.minutes)
+        ends = {"left": singles.key[pairs.left], "right": singles.key[pairs.right]}
+        together = {"group": pair_group(singles, pairs)} | ends
+        memory.learn_keys(pairs.key, found.pairs, together, taken.of_pairs, taken.minutes)
+        new = np.flatnonzero(~known)
+        new = new[np.argsort(singles.place[new])]
+        texts = readable(records, singles, new, singles.record[new], memory, self._settings.text_chars_max)
+        memory.learn_texts(singles.key[new], texts)
         memory.records += len(records)
         memory.prune(len(records))
-
-    def _observe_singles(self, taken: Things, first: NDArray[np.bool_]) -> None:
-        """Learn how often things are new in their group, and in the lines of each template."""
-        singles, tally = taken.singles, taken.of_singles
-        group = singles.group[tally.row]
-        others = singles.facet[tally.row] > 0
-        # A thing of several templates in one minute counts for that of its first line.
-        here = combine(singles.key[singles.record[tally.row[others]]], group[others])
-        self._memory.rates.observe(
-            np.concatenate([group, here]),
-            np.concatenate([tally.minute, tally.minute[others]]),
-            np.concatenate([tally.count, tally.count[others]]),
-            np.concatenate([first, first[others]]).astype(np.int64),
-            self._memory.now,
-        )
-
-    def _observe_pairs(self, taken: Things) -> None:
-        """Learn how often things meet for the first time; it says something only where both were known before."""
-        memory, singles, tally = self._memory, taken.singles, taken.of_pairs
-        all_pairs = at_rows(taken.pairs, tally.row)
-        both = memory.is_known(singles.key[all_pairs.left]) & memory.is_known(singles.key[all_pairs.right])
-        met = at_rows(all_pairs, np.flatnonzero(both))
-        new = firsts(met.key, memory.is_known(met.key)).astype(np.int64)
-        pools = [memory.pools(singles, met, left=left) for left in (True, False)]
-        own = [own_group(singles, met, left=left) for left in (True, False)]
-        memory.rates.observe(
-            np.concatenate([pair_group(singles, met), *own, *pools]),
-            np.tile(tally.minute[both], 5),
-            np.tile(tally.count[both], 5),
-            np.tile(new, 5),
-            memory.now,
-        )

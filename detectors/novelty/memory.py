@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from detectors.hashing import Hashes, combine
 from detectors.novelty.rates import Floats, Rates
 from detectors.novelty.settings import NoveltySettings
-from detectors.novelty.things import FACETS, MINUTE_NS, Pairs, Singles, Tally
-from detectors.table import Rows, Table, newest
+from detectors.novelty.things import FACETS, MINUTE_NS, Pairs, Singles, Tally, Things
+from detectors.table import Heap, Rows, newest
 from tocsin.errors import StateError
 from tocsin.state import State
 
@@ -23,23 +24,34 @@ _PRUNE_RECORDS = 16_384  # between two prunings; each sorts all that is known
 _SEPARATOR = "\x1f"  # between texts in the state; a text that holds it is kept with a blank instead
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows of a batch's things in `Memory.known`, -1 where there is none; true until it forgets."""
+
+    singles: Rows
+    pairs: Rows
+
+
 class Memory:
     """Known things and rates. Rows of `known` carry group, both ends of a pair (0 for singles), count, first, last."""
 
     def __init__(self, settings: NoveltySettings) -> None:
         self._settings = settings
-        self.known = Table({"group": "u8", "left": "u8", "right": "u8", "count": "f8", "first": "i8", "at": "i8"})
+        self.known = Heap({"group": "u8", "left": "u8", "right": "u8", "count": "f8", "first": "i8", "at": "i8"})
         self.rates = Rates(settings.halflife_days * _DAY_NS)
         self.now = 0  # ns of event time; 0 before the first record
         self.records = 0
         self.evicted = 0
         self.texts = pl.DataFrame(schema={"key": pl.UInt64, "text": pl.String})
 
-    def is_known(self, keys: Hashes) -> NDArray[np.bool_]:
-        """Was each key seen within the age limit?"""
-        rows = self.known.find(keys)
+    def find(self, taken: Things) -> Found:
+        """Where the things of a batch are known."""
+        return Found(self.known.find(taken.singles.key), self.known.find(taken.pairs.key))
+
+    def is_fresh(self, rows: Rows) -> NDArray[np.bool_]:
+        """Was each row of `known` seen within the age limit? Not so where it is -1."""
         if len(self.known) == 0:
-            return np.zeros(len(keys), np.bool_)
+            return np.zeros(len(rows), np.bool_)
         return np.asarray((rows >= 0) & (self.known["at"][rows] >= self._age_limit()), np.bool_)
 
     def tick(self, times: Rows) -> None:
@@ -53,29 +65,30 @@ class Memory:
         low, high = np.quantile(times, (0.1, 0.9), method="lower")
         self.now = max(self.now, min(int(times[-1]), self.now + _DAY_NS + int(high - low)))
 
-    def learn_keys(self, keys: Hashes, groups: Hashes, ends: tuple[Hashes, Hashes], tally: Tally) -> None:
-        """Make keys known, one row a row of the tally."""
+    def learn_keys(
+        self, keys: Hashes, rows: Rows, columns: Mapping[str, Hashes], tally: Tally, minutes: Rows
+    ) -> None:
+        """Make keys known.
+
+        Args:
+            keys: distinct.
+            rows: of them in `known`, -1 where there is none.
+            columns: group and both ends of each.
+            tally: of the keys, one row of it or more for each.
+            minutes: those that the tally numbers.
+        """
         if len(keys) == 0:
             return
-        at = tally.minute * MINUTE_NS
-        frame = pl.DataFrame(
-            {"key": keys, "group": groups, "left": ends[0], "right": ends[1], "count": tally.count, "first": at}
-        )
-        distinct = frame.group_by("key").agg(
-            pl.col("group", "left", "right").first(),
-            pl.col("count").sum(),
-            pl.col("first").min(),
-            pl.col("first").max().alias("at"),
-        )
-        key = distinct["key"].to_numpy()
-        first, at = (np.minimum(distinct[name].to_numpy(), self.now) for name in ("first", "at"))
-        count = distinct["count"].to_numpy().astype(np.float64)
-        rows = self.known.find(key)
+        begins = np.flatnonzero(tally.begins)
+        lasts = np.append(begins[1:], len(tally)) - 1
+        first, at = (np.minimum(minutes[tally.minute[ends]] * MINUTE_NS, self.now) for ends in (begins, lasts))
+        count = np.add.reduceat(tally.count, begins).astype(np.float64)
         old = rows >= 0
-        self.known["count"][rows[old]] += count[old]
-        self.known["at"][rows[old]] = np.maximum(self.known["at"][rows[old]], at[old])
-        new = {name: distinct[name].to_numpy()[~old] for name in ("group", "left", "right")}
-        self.known.add(key[~old], new | {"count": count[~old], "first": first[~old], "at": at[~old]})
+        known = rows[old]
+        self.known["count"][known] += count[old]
+        self.known["at"][known] = np.maximum(self.known["at"][known], at[old])
+        new = {name: column[~old] for name, column in columns.items()}
+        self.known.add(keys[~old], new | {"count": count[~old], "first": first[~old], "at": at[~old]})
 
     def learn_texts(self, keys: Hashes, texts: pl.Series) -> None:
         """Keep the readable text of new keys, for explanations."""
@@ -90,10 +103,14 @@ class Memory:
         if not is_due and len(self.known) <= self._settings.values_max:
             return
         settings, known = self._settings, self.known
-        known.keep(known["at"] >= self._age_limit())
-        if len(known) > settings.values_per_group_max:
-            mask = newest(known["group"], known["at"], settings.values_per_group_max, settings.values_max)
-            self.evicted += known.keep(mask)
+        rows = known.in_order()
+        rows = rows[known["at"][rows] >= self._age_limit()]
+        fresh = len(rows)
+        if fresh > settings.values_per_group_max:
+            at = known["at"][rows]
+            rows = rows[newest(known["group"][rows], at, settings.values_per_group_max, settings.values_max)]
+        self.evicted += fresh - len(rows)
+        known.keep(rows)
         self.evicted += self.rates.forget(settings.groups_max)
 
     def single_chance(self, singles: Singles, rows: Rows, templates: Hashes, earlier: Floats) -> Floats:
@@ -128,23 +145,30 @@ class Memory:
         low, high = np.minimum(*sides), np.maximum(*sides)
         return np.asarray(np.clip(sides[0] + sides[1] - overall, low, high), np.float64)
 
-    def pools(self, singles: Singles, pairs: Pairs, *, left: bool) -> Hashes:
-        """Group of an end's peers: same kinds on both sides, and seen about as often (by factors of two)."""
-        here, there = (pairs.left, pairs.right) if left else (pairs.right, pairs.left)
-        seen, _ = self.rates.counts(own_group(singles, pairs, left=left), self.now)
+    def pools(self, owns: Hashes, here: Hashes, there: Hashes) -> Hashes:
+        """Group of an end's peers: same kinds on both sides, and seen about as often (by factors of two).
+
+        Args:
+            owns: the ends' own groups, from `own_group`.
+            here: groups of the ends.
+            there: groups of what they meet.
+        """
+        seen, _ = self.rates.counts(owns, self.now)
         experience = np.minimum(np.log2(1.0 + seen), 12.0).astype(np.uint64)
-        return combine(combine(singles.group[here], singles.group[there]), experience + np.uint64(1))
+        return combine(combine(here, there), experience + np.uint64(1))
 
     def usual(self, keys: Sequence[np.uint64], *, among: str, top: int) -> list[str]:
         """Texts of the most frequent known rows whose column `among` is one of `keys`."""
-        rows = np.flatnonzero(np.isin(self.known[among], np.array(keys, np.uint64)))
+        rows = self.known.in_order()
+        rows = rows[np.isin(self.known[among][rows], np.array(keys, np.uint64))]
         return self.describe(self.known.keys[rows[np.argsort(-self.known["count"][rows], kind="stable")[:top]]])
 
     def partners(self, key: np.uint64, group: np.uint64, *, top: int) -> list[str]:
         """Texts of the things of `group` that were seen most often with the thing `key`."""
         found: list[tuple[float, np.uint64]] = []
         for side, other in (("left", "right"), ("right", "left")):
-            rows = np.flatnonzero(self.known[side] == key)
+            rows = self.known.in_order()
+            rows = rows[self.known[side][rows] == key]
             ends = self.known[other][rows]
             places = self.known.find(ends)
             right_group = (places >= 0) & (self.known["group"][places] == group) if len(rows) else places >= 0
@@ -215,8 +239,10 @@ class Memory:
         return self.now - int(self._settings.age_days * _DAY_NS)
 
     def _end_chance(self, singles: Singles, pairs: Pairs, *, left: bool) -> Floats:
-        seen, news = self.rates.counts(own_group(singles, pairs, left=left), self.now)
-        peers = self.rates.probability(self.pools(singles, pairs, left=left), self.now)
+        owns = own_group(singles, pairs, left=left)
+        seen, news = self.rates.counts(owns, self.now)
+        here, there = (pairs.left, pairs.right) if left else (pairs.right, pairs.left)
+        peers = self.rates.probability(self.pools(owns, singles.group[here], singles.group[there]), self.now)
         chance = (news + _POOL_WEIGHT * peers) / (seen / 2.0 + _POOL_WEIGHT)
         return np.asarray(-np.log10(np.minimum(chance, 1.0)), np.float64)
 

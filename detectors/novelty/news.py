@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from detectors.hashing import Hashes
-from detectors.novelty.memory import Memory, own_group
+from detectors.novelty.memory import Found, Memory, own_group
 from detectors.novelty.rates import Floats
 from detectors.novelty.settings import NoveltySettings
 from detectors.novelty.things import FACETS, Pairs, Singles, Things, at_rows
@@ -43,28 +43,21 @@ class Part:
     texts: tuple[str, ...]  # one; two for a pair
 
 
-def firsts(keys: Hashes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mask of the first occurrence of each key that is not known."""
-    mask = np.zeros(len(keys), np.bool_)
-    unknown = np.flatnonzero(~known)
-    if len(unknown):
-        mask[unknown[np.unique(keys[unknown], return_index=True)[1]]] = True
-    return mask
-
-
-def readable(records: pl.DataFrame, singles: Singles, rows: Rows, memory: Memory, chars_max: int) -> pl.Series:
-    """Texts of some singles for a person: the head of such a line for a template, else the thing itself."""
+def readable(  # noqa: PLR0913, PLR0917 -- the things, where they stand, and what is known of them
+    records: pl.DataFrame, singles: Singles, rows: Rows, record: Rows, memory: Memory, chars_max: int
+) -> pl.Series:
+    """Texts of some singles, of some records, for a person: the head of the line for a template, else the thing."""
     if len(rows) == 0:
         return pl.Series("text", [], dtype=pl.String)
     line = np.flatnonzero(singles.facet[rows] == FACETS.index("template"))
-    text = one_line(singles.text.gather(rows), chars_max)
+    text = one_line(singles.texts.gather(singles.text[rows]), chars_max)
     if len(line) == 0:
         return _divided(text).alias("text")
     # A kind of line that is known is shown by the first one of it: to find where a message begins is not cheap.
     keys = singles.key[rows[line]]
     kept = memory.texts_of(keys)
     missing = np.array([key not in kept for key in keys.tolist()])
-    heads = messages(records["body"].gather(singles.record[rows[line[missing]]]), chars_max)
+    heads = messages(records["body"].gather(record[line[missing]]), chars_max)
     kept |= dict(zip(keys[missing].tolist(), heads.to_list(), strict=True))
     return _divided(text.scatter(line, [kept[key] for key in keys.tolist()])).alias("text")
 
@@ -75,22 +68,27 @@ def _divided(text: pl.Series) -> pl.Series:
     return text.str.replace_all(_BETWEEN_ENDS, " - ", literal=True)
 
 
-def news_of(records: pl.DataFrame, taken: Things, memory: Memory, settings: NoveltySettings) -> pl.DataFrame:
+def news_of(
+    records: pl.DataFrame, taken: Things, found: Found, memory: Memory, settings: NoveltySettings
+) -> pl.DataFrame:
     """The records that bring something new: `record` (row), `unit` (text), `score`.
 
     Args:
         records: in order.
         taken: `things` of the records.
+        found: where they are known.
         memory: what is known before them.
         settings: of the detector.
     """
-    row = taken.of_singles.row
-    key = taken.singles.key[row]
-    new = row[firsts(key, memory.is_known(key))]
+    singles = taken.singles
+    known = memory.is_fresh(found.singles)
+    new = np.flatnonzero(~known)
+    # Together as the record brings them: templates, entities, fields.
+    new = new[np.lexsort((singles.place[new], singles.record[new]))]
     news = pl.concat(
         [
-            _new_singles(records, taken.singles, new, memory, settings),
-            _new_pairs(records, taken.singles, _meeting(taken, memory), memory, settings),
+            _new_singles(records, taken, new, memory, settings),
+            _new_pairs(records, singles, _meeting(taken.pairs, found, known, memory), memory, settings),
         ]
     )
     # The strongest decides; each further one adds half of what is left up to the bonus.
@@ -127,33 +125,33 @@ def _tag(text: str) -> Tag:
 _PAIR_TAGS: tuple[Tag, ...] = ("pair", "entity in line")
 
 
-def _meeting(taken: Things, memory: Memory) -> Pairs:
-    """The pairs that are new although both their ends are known; each once."""
-    pairs, key = at_rows(taken.pairs, taken.of_pairs.row), taken.singles.key
-    pairs = at_rows(pairs, np.flatnonzero(firsts(pairs.key, memory.is_known(pairs.key))))
-    return at_rows(pairs, np.flatnonzero(memory.is_known(key[pairs.left]) & memory.is_known(key[pairs.right])))
+def _meeting(pairs: Pairs, found: Found, known: NDArray[np.bool_], memory: Memory) -> Pairs:
+    """The pairs that are new although both their ends are known; in the order of the records."""
+    both = np.flatnonzero(known[pairs.left] & known[pairs.right])
+    new = both[~memory.is_fresh(found.pairs[both])]
+    return at_rows(pairs, new[np.argsort(pairs.place[new])])
 
 
 def _new_singles(
-    records: pl.DataFrame, singles: Singles, rows: Rows, memory: Memory, settings: NoveltySettings
+    records: pl.DataFrame, taken: Things, rows: Rows, memory: Memory, settings: NoveltySettings
 ) -> pl.DataFrame:
-    rows = rows[np.argsort(singles.record[rows], kind="stable")]
-    # The templates of all records come first in Singles, so a record's number is the row of its template.
-    surprise = memory.single_chance(singles, rows, singles.key[singles.record[rows]], _earlier(singles.group[rows]))
+    singles = taken.singles
+    templates = singles.key[taken.template[singles.record[rows]]]
+    surprise = memory.single_chance(singles, rows, templates, _earlier(singles.group[rows]))
     rows, surprise = rows[surprise >= settings.surprise_min], surprise[surprise >= settings.surprise_min]
     names = ~_is_quantity(singles, rows, memory, settings)
     rows, surprise = rows[names], surprise[names]
     severity = records["severity_number"].to_numpy()[singles.record[rows]]
     bonus = settings.error_bonus * ((severity >= _ERROR).astype(np.float64) + (severity >= _FATAL))
     lines = singles.facet[rows] == FACETS.index("template")
-    heads = readable(records, singles, rows, memory, settings.text_chars_max)
+    heads = readable(records, singles, rows, singles.record[rows], memory, settings.text_chars_max)
     tags = pl.Series(np.array([f"new {tag}: " for tag in _TAGS])[singles.facet[rows]], dtype=pl.String)
     return _frame(singles.record[rows], surprise + bonus * lines, tags + heads)
 
 
 def _is_quantity(singles: Singles, rows: Rows, memory: Memory, settings: NoveltySettings) -> NDArray[np.bool_]:
     """Which singles are numbers that count something: 27 hits after at most 26 is no news, status 507 is."""
-    text = singles.text.gather(rows)
+    text = singles.texts.gather(singles.text[rows])
     number = (text.str.contains(_NUMBER) & ~text.str.contains(_CODE)).to_numpy()
     quantity: NDArray[np.bool_] = (singles.facet[rows] == FACETS.index("field")) & number
     quantity[quantity] = memory.distinct(singles.group[rows[quantity]]) > settings.numbers_min
@@ -166,13 +164,15 @@ def _new_pairs(
     ranks = [_earlier(own_group(singles, pairs, left=left)) for left in (True, False)]
     surprise = memory.pair_chance(singles, pairs) - np.log10(1.0 + np.sqrt(np.maximum(*ranks)))
     told = surprise >= settings.surprise_min
-    left, right = pairs.left[told], pairs.right[told]
+    left, right, record = pairs.left[told], pairs.right[told], pairs.record[told]
     in_line = singles.facet[left] == FACETS.index("template")
     # The head of a line may be long and contain anything: it comes last.
     first, second = np.where(in_line, right, left), np.where(in_line, left, right)
-    one, other = (readable(records, singles, rows, memory, settings.text_chars_max) for rows in (first, second))
+    one, other = (
+        readable(records, singles, rows, record, memory, settings.text_chars_max) for rows in (first, second)
+    )
     tags = pl.Series(np.where(in_line, "new entity in line: ", "new pair: "), dtype=pl.String)
-    return _frame(singles.record[left], surprise[told], tags + one + _BETWEEN_ENDS + other)
+    return _frame(record, surprise[told], tags + one + _BETWEEN_ENDS + other)
 
 
 def _frame(record: Rows, surprise: Floats, text: pl.Series) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from detectors.hashing import Hashes
 from detectors.novelty.things import MINUTE_NS
-from detectors.table import Rows, Table
+from detectors.table import Heap, Rows
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class Rates:
 
     def __init__(self, halflife_ns: float) -> None:
         self._halflife_ns = halflife_ns
-        self.table = Table(
+        self.table = Heap(
             {
                 "seen": np.float64,  # decayed sum of sqrt(observations of a minute)
                 "news": np.float64,  # the same of novelties, with linear weights
@@ -87,10 +87,10 @@ class Rates:
         if excess <= 0:
             return 0
         # A tenth more than needed, so that a flood of groups does not sort the table at every batch.
-        dropped = np.argsort(self.table["at"], kind="stable")[: excess + groups_max // 10]
-        mask = np.ones(len(self.table), np.bool_)
-        mask[dropped] = False
-        return self.table.keep(mask)
+        rows = self.table.in_order()
+        mask = np.ones(len(rows), np.bool_)
+        mask[np.argsort(self.table["at"][rows], kind="stable")[: excess + groups_max // 10]] = False
+        return self.table.keep(rows[mask])
 
     def _fade(self, at: Rows, now: int) -> Floats:
         return np.asarray(0.5 ** (np.maximum(now - at, 0) / self._halflife_ns), np.float64)
@@ -98,7 +98,7 @@ class Rates:
     def _admit(self, groups: Hashes, now: int) -> None:
         missing = groups[self.table.find(groups) < 0]
         zeros = np.zeros(len(missing))
-        columns = dict.fromkeys(self.table.columns, zeros) | {
+        columns = dict.fromkeys(("seen", "news", "news_at", "minute_seen", "minute_news"), zeros) | {
             "at": np.full(len(missing), now),
             "minute": np.full(len(missing), np.iinfo(np.int64).min),
         }
