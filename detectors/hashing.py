@@ -5,6 +5,8 @@ Not `Series.hash` of polars: its values may change with its version, and then ev
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ Hashes = NDArray[np.uint64]
 
 _CHARS = 200  # characters of a text that count, with its length
 _BYTES = 4 * _CHARS
+_WIDTHS = (0, 16, 32, 64, _BYTES)  # of the tables in which texts of about one length are hashed together
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -23,22 +26,17 @@ def hash64(texts: pl.Series) -> Hashes:
     full = texts.str.len_bytes().to_numpy().astype(np.uint64)
     heads = texts.str.head(_CHARS)
     lengths = heads.str.len_bytes().to_numpy().astype(np.int64)
-    content = np.frombuffer(heads.str.join("")[0].encode(), np.uint8).astype(np.uint64)
+    content = np.frombuffer(heads.str.join("")[0].encode(), np.uint8)
     starts = np.cumsum(lengths) - lengths
-    places = np.arange(len(content)) - np.repeat(starts, lengths)
-    sums = np.zeros(len(texts), np.uint64)
-    filled = lengths > 0
-    if filled.any():
-        sums[filled] = np.add.reduceat((content + np.uint64(1)) * _FACTORS[places], starts[filled])
+    sums = _ONES[lengths]
+    for shorter, width in pairwise(_WIDTHS):
+        rows = np.flatnonzero((lengths > shorter) & (lengths <= width))
+        if len(rows):
+            # Short texts side by side in one table: many times faster than byte by byte through all of them.
+            places = np.minimum(starts[rows, None] + np.arange(width), len(content) - 1)
+            letters = content[places] * (np.arange(width) < lengths[rows, None])
+            sums[rows] += letters.astype(np.uint64) @ _FACTORS[:width]
     return finish(sums ^ (full * _GOLDEN))
-
-
-def hash_distinct(texts: pl.Series) -> Hashes:
-    """Hash a long series of few texts by its distinct ones."""
-    frame = pl.DataFrame({"text": texts})
-    distinct = frame.unique()
-    distinct = distinct.with_columns(pl.Series("hash", hash64(distinct["text"])))
-    return frame.join(distinct, on="text", how="left", maintain_order="left")["hash"].to_numpy()
 
 
 def hash_text(text: str) -> np.uint64:
@@ -62,3 +60,4 @@ def finish(values: Hashes) -> Hashes:
 
 
 _FACTORS: Hashes = finish(np.arange(1, _BYTES + 1, dtype=np.uint64) * np.uint64(0xD1342543DE82EF95)) | np.uint64(1)
+_ONES: Hashes = np.concatenate([np.zeros(1, np.uint64), np.cumsum(_FACTORS)])  # each byte counts as one more than it is
