@@ -88,3 +88,9 @@ def runs(numbers: Rows, size: int) -> Runs:
     begins[1:] = ordered[1:] != ordered[:-1]
     start = np.flatnonzero(begins)
     return Runs(ordered[start], order[start], np.diff(start, append=count), order, start)
+
+
+def exploded(lists: pl.Series) -> tuple[Rows, pl.Series]:
+    """The list that each text of a series of lists is in, and the texts."""
+    lengths = lists.list.len().to_numpy()
+    return np.repeat(np.arange(len(lists)), lengths), lists.explode(empty_as_null=False, keep_nulls=False)

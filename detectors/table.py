@@ -109,6 +109,14 @@ class Heap:
         self._index.add(keys, {"row": rows})
         return rows
 
+    def copy(self) -> Heap:
+        """Another with the same rows."""
+        twin = Heap({})
+        twin._index.keys, twin._index.columns = self._index.keys, dict(self._index.columns)  # replaced, never changed
+        twin._keys = self._keys.copy()
+        twin._columns = {name: column.copy() for name, column in self._columns.items()}
+        return twin
+
     def in_order(self) -> Rows:
         """All rows, by key."""
         return self._index["row"]

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from detectors.codes import Coded, coded, dense, runs
+from detectors.codes import Coded, coded, dense, exploded, runs
 from detectors.hashing import Hashes, combine, hash64, hash_text
 from detectors.novelty.settings import NoveltySettings
 from detectors.table import Rows
@@ -166,7 +166,7 @@ def _templates(records: pl.DataFrame) -> _Part:
 
 def _entities(records: pl.DataFrame, settings: NoveltySettings) -> _Part:
     """Identifying entities, at most so many a record."""
-    record, texts = _exploded(records["entities"])
+    record, texts = exploded(records["entities"])
     said = coded(texts)
     name = said.texts.str.extract("^([^:]*)")
     identifying = name.is_in(settings.identifying_kinds).to_numpy()[said.code]
@@ -179,7 +179,7 @@ def _fields(records: pl.DataFrame, settings: NoveltySettings) -> _Part:
     """Short scalar attributes as `name=value`."""
     attributes = records["attributes"]
     rows = np.flatnonzero((attributes.str.len_bytes() > len("{}")).to_numpy())
-    place, written = _exploded(attributes.gather(rows).str.extract_all(_FIELD % settings.field_chars_max))
+    place, written = exploded(attributes.gather(rows).str.extract_all(_FIELD % settings.field_chars_max))
     raw = coded(written)
     # What was written may end in a comma or a brace: several texts of one thing.
     text = pl.col("text")
@@ -189,12 +189,6 @@ def _fields(records: pl.DataFrame, settings: NoveltySettings) -> _Part:
     said = coded(raw.texts.to_frame("text").select(named.alias("text")).to_series())
     code = said.code[raw.code] if len(raw) else raw.code
     return _Part(rows[place], Coded(code, said.texts), said.texts.str.extract("^([^=]*)"))
-
-
-def _exploded(lists: pl.Series) -> tuple[Rows, pl.Series]:
-    """The list that each text of a series of lists is in, and the texts."""
-    lengths = lists.list.len().to_numpy()
-    return np.repeat(np.arange(len(lists)), lengths), lists.explode(empty_as_null=False, keep_nulls=False)
 
 
 def _places(record: Rows, records: int) -> Rows:

@@ -23,10 +23,10 @@ from detectors.volume.counts import (
     Counted,
     counted,
     distinct_of,
-    merged,
     total_of,
 )
 from detectors.volume.forecast import Lesson, expect, habit, learn, surprise_quiet
+from detectors.volume.open import Open
 from detectors.volume.series import HOURS, Series
 from detectors.volume.settings import VolumeSettings
 from detectors.volume.units import SILENCE, Part, Streams, Unit, units_of
@@ -49,7 +49,7 @@ class Book:
         self.streams = Clocks(settings)
         self.names: dict[int, str] = {}  # of streams, by hash
         self.latest: dict[int, str] = {}  # event id of the latest line of each stream
-        self.open = pl.DataFrame(schema=COUNTS)  # not sorted, a series may have several rows
+        self.open = Open()
         self.late = 0  # counts that came after their interval was closed
         self.dropped = 0  # counts dropped for lack of room
         self._borrowed = False  # the series are another book's as well
@@ -57,7 +57,7 @@ class Book:
     def copy(self) -> Book:
         """Another book that knows the same; it shares the series until it learns."""
         book = Book(self._settings)
-        book.series, book.streams, book.open = self.series, self.streams.copy(), self.open
+        book.series, book.streams, book.open = self.series, self.streams.copy(), self.open.copy()
         book.names, book.latest = dict(self.names), dict(self.latest)
         book.late, book.dropped = self.late, self.dropped
         book._borrowed = True
@@ -86,13 +86,15 @@ class Book:
 
     def unfinished(self, counts: pl.DataFrame) -> list[Unit]:
         """Units of intervals that are not over and hold too many lines already, among those that `counts` touched."""
-        touched = counts.select("stream", "interval").unique()
-        present = merged(self.open.join(touched, on=["stream", "interval"], how="semi"))
         units: list[Unit] = []
-        for (interval,), part in present.group_by("interval", maintain_order=True):
-            streams = np.unique(part["stream"].to_numpy())
+        touched = counts.filter(pl.col("facet") == TOTAL).sort("interval", "stream")
+        for (interval,), part in touched.group_by("interval", maintain_order=True):
+            streams = part["stream"].to_numpy()
+            held = self.open.held(interval, streams)
+            if len(held.key) == 0:
+                continue
+            streams = np.unique(held.stream)
             places = np.full(len(streams), interval, np.int64)
-            held = next(counted(part, np.array([0, len(part)])))
             step = self._step(streams, places, np.ones(len(streams)), held)
             weighed = weigh(self.series, step, self._settings, closed=False)
             found = units_of(step, weighed, self.series, self._of_step(step), self._settings)
@@ -111,7 +113,7 @@ class Book:
 
     def state(self) -> State:
         """Return all of it, as plain values."""
-        open_counts = merged(self.open)
+        open_counts = self.open.frame()
         arrays: dict[str, NDArray[Any]] = self.series.arrays() | self.streams.arrays("streams")
         numbers = [name for name, dtype in COUNTS.items() if dtype != pl.String()]
         arrays |= {f"open.{name}": open_counts[name].to_numpy() for name in numbers}
@@ -149,7 +151,8 @@ class Book:
             self.names = dict(zip(self.streams.keys.tolist(), words["names"], strict=True))
             self.latest = dict(zip(self.streams.keys.tolist(), words["latest"], strict=True))
             columns = {name: words["open"].get(name, state.arrays.get(f"open.{name}")) for name in COUNTS.names()}
-            self.open = pl.DataFrame(columns, schema=COUNTS)
+            self.open = Open()
+            self.open.add(pl.DataFrame(columns, schema=COUNTS))
             self.streams.clock, self.late, self.dropped = (int(words[name]) for name in ("clock", "late", "dropped"))
         except (KeyError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
             raise StateError(f"volume: {error!r}") from error
@@ -160,21 +163,17 @@ class Book:
         totals = counts.filter(pl.col("facet") == TOTAL)
         self.late += int(counts.filter(pl.Series(~timely) & (pl.col("facet") == TOTAL))["count"].sum())
         self.latest |= dict(totals.sort("interval").select("stream", "event_id").iter_rows())
-        self.open = pl.concat([self.open, counts.filter(pl.Series(timely))])
-        if len(self.open) > self._settings.open_max:
-            self.open = merged(self.open)
+        self.open.add(counts.filter(pl.Series(timely)))
         if len(self.open) > self._settings.open_max:
             # A stream's own counts go last, then the largest.
-            ranked = self.open.sort([pl.col("group") > 0, -pl.col("count"), "interval", "key"])
+            ranked = self.open.frame().sort([pl.col("group") > 0, -pl.col("count"), "interval", "key"])
             self.dropped += len(ranked) - self._settings.open_max // 2
-            self.open = ranked.head(self._settings.open_max // 2)
+            self.open = Open()
+            self.open.add(ranked.head(self._settings.open_max // 2).sort("interval", "key"))
 
     def _close(self, limits: Rows) -> list[Unit]:
         """Weigh and learn every interval before `limits`, one step after another."""
-        rows = self.streams.find(self.open["stream"].to_numpy())
-        over = self.open["interval"].to_numpy() < limits[rows]
-        due = merged(self.open.filter(pl.Series(over)))
-        self.open = self.open.filter(pl.Series(~over))
+        due = self.open.take(lambda interval, streams: interval < limits[self.streams.find(streams)])
         units: list[Unit] = []
         plan = self._plan(limits, due)
         due = due.join(plan.select("stream", "interval", "round"), on=["stream", "interval"])
@@ -291,8 +290,7 @@ class Book:
             self.streams.keep(mask)
             self.names = {key: self.names[key] for key in self.streams.keys.tolist()}
             self.series.keep(np.isin(self.series["stream"], self.streams.keys))
-            known = pl.Series(self.streams.keys, dtype=pl.UInt64)
-            self.open = self.open.filter(pl.col("stream").is_in(known.implode()))
+            self.open.take(lambda _, streams: self.streams.find(streams) < 0)
 
     def _silence(self, row: int, first: int, limit: int, until: int) -> list[Unit]:
         """What one stream's silence from the interval `first` to before `limit` amounts to."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from detectors.codes import Coded, coded, exploded, runs
 from detectors.hashing import Hashes, combine, hash64, hash_text
 from detectors.table import Rows
 from detectors.volume.settings import VolumeSettings
@@ -40,61 +42,61 @@ _ERROR = 17  # OpenTelemetry severity number
 _FACET_HASH = [hash_text(f"volume facet {facet}") for facet in range(6)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is counted of one facet: a row for each mention, and the texts that they mention."""
+
+    facet: int
+    record: Rows
+    said: Coded
+    group: Hashes  # of each text, to be combined with the stream
+    text: pl.Series | None = None  # for a person, of each record; None: what is said
+
+
 def count(records: pl.DataFrame, settings: VolumeSettings) -> pl.DataFrame:
-    """Count RECORDS, sorted by time and event id."""
-    width = settings.interval_s * SECOND_NS
-    rows = records.select(
-        pl.col("stream").alias("stream_name"),
-        (pl.col("time").to_physical() // width).alias("interval"),
-        "severity_number",
-        "template_id",
-        "entities",
-        "event_id",
-        "body",
-    )
-    where = ["stream_name", "interval"]
-    lines = rows.group_by(where).agg(pl.len(), pl.col("event_id").last())
-    errors = rows.filter(pl.col("severity_number") >= _ERROR)
-    errors = errors.group_by(where).agg(pl.len(), pl.col("event_id").last())
-    templates = (
-        rows.filter(pl.col("template_id") != UNPARSED)
-        .group_by(*where, pl.col("template_id").alias("name"))
-        .agg(pl.len(), pl.col("event_id").last(), pl.col("body").last().alias("text"))
-    )
-    templates = templates.with_columns(one_line(templates["text"], settings.text_chars_max))
-    entities = (
-        rows.select(*where, "event_id", pl.col("entities").alias("name"))
-        .explode("name")
-        .drop_nulls("name")
-        .group_by(*where, "name")
-        .agg(pl.len(), pl.col("event_id").last())
-        .with_columns(pl.col("name").str.extract("^([^:]*)").alias("kind"), pl.col("name").alias("text"))
-        .filter(pl.col("kind").is_in(settings.kinds))
-    )
-    parts = [(lines, TOTAL), (errors, ERRORS), (templates, TEMPLATE), (entities, ENTITY)]
-    return pl.concat([_keyed(part, facet) for part, facet in parts]).sort("interval", "key")
-
-
-def merged(counts: pl.DataFrame) -> pl.DataFrame:
-    """One row a series and interval, of counts that hold several."""
-    return (
-        counts.group_by("interval", "key")
-        .agg(
-            pl.col("stream", "group", "facet").first(),
-            pl.col("count").sum(),
-            pl.col("event_id", "name", "text").last(),
+    """Count RECORDS, sorted by time and event id: COUNTS, by interval and key."""
+    interval, intervals = _intervals(records, settings)
+    stream = coded(records["stream"])
+    where = stream.code * len(intervals) + interval
+    stream_hash = hash64(stream.texts)
+    counts = []
+    for part in _parts(records, settings):
+        texts = max(len(part.said), 1)
+        seen = runs(where[part.record] * texts + part.said.code, len(stream) * len(intervals) * texts)
+        latest = part.record[seen.order[seen.start + seen.count - 1]]
+        place, text = seen.code // texts, seen.code % texts
+        hashes = stream_hash[place // len(intervals)]
+        name = part.said.texts.gather(text)
+        counts.append(
+            pl.DataFrame(
+                {
+                    "stream": hashes,
+                    "interval": intervals[place % len(intervals)],
+                    **_keys(part, hashes, text),
+                    "facet": np.full(len(seen), part.facet, np.int8),
+                    "count": seen.count.astype(np.float64),
+                    "event_id": records["event_id"].gather(latest),
+                    "name": name,
+                    "text": name if part.text is None else one_line(part.text.gather(latest), settings.text_chars_max),
+                },
+                schema=COUNTS,
+            )
         )
-        .select(COUNTS.names())
-        .sort("interval", "key")
-    )
+    return pl.concat(counts).sort("interval", "key")
+
+
+class Lines(Protocol):
+    """What names the line behind a count: `event_id`, `name` and `text` by row."""
+
+    def __getitem__(self, name: str) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Some rows of a COUNTS frame, its numbers at hand as arrays."""
+    """Some counts by key, their numbers at hand as arrays."""
 
-    frame: pl.DataFrame
-    begin: int  # of the rows in the frame
+    source: Lines
+    row: Rows  # of each count in the source
     key: Hashes
     stream: Hashes
     group: Hashes
@@ -104,18 +106,19 @@ class Counted:
 
     def line(self, row: int) -> tuple[str, str, str]:
         """Event id, name and text of one row."""
-        at = self.begin + row
-        return self.frame["event_id"][at], self.frame["name"][at], self.frame["text"][at]
+        at = int(self.row[row])
+        return self.source["event_id"][at], self.source["name"][at], self.source["text"][at]
 
 
 def counted(frame: pl.DataFrame, bounds: Rows) -> Iterator[Counted]:
     """The rows of a frame between each bound and the next."""
     names = ("key", "stream", "group", "facet", "count")
-    key, stream, group, facet, value = (frame[name].to_numpy() for name in names)
-    different = distinct_of(group)
+    columns = [frame[name].to_numpy() for name in names]
+    columns.insert(3, distinct_of(columns[2]))
+    rows = np.arange(len(frame))
     for begin, end in pairwise(bounds.tolist()):
         part = slice(begin, end)
-        yield Counted(frame, begin, key[part], stream[part], group[part], different[part], facet[part], value[part])
+        yield Counted(frame, rows[part], *(column[part] for column in columns))
 
 
 def total_of(stream: Hashes) -> Hashes:
@@ -133,24 +136,32 @@ def distinct_of(newcomers: Hashes) -> Hashes:
     return combine(newcomers, _FACET_HASH[DISTINCT])
 
 
-def _keyed(part: pl.DataFrame, facet: int) -> pl.DataFrame:
-    stream = hash64(part["stream_name"])
-    if facet in {TOTAL, ERRORS}:
-        key = combine(stream, _FACET_HASH[facet])
-        group = np.zeros(len(part), np.uint64)
-        part = part.with_columns(pl.lit("").alias("name"), pl.lit("").alias("text"))
-    else:
-        kind = hash64(part["kind"]) if facet == ENTITY else np.zeros(len(part), np.uint64)
-        group = newcomers_of(stream, facet, kind)
-        key = combine(group, hash64(part["name"]))
-    return part.select(
-        pl.Series("stream", stream),
-        "interval",
-        pl.Series("key", key),
-        pl.Series("group", group),
-        pl.lit(facet).alias("facet"),
-        pl.col("len").alias("count"),
-        "event_id",
-        "name",
-        "text",
-    ).cast(COUNTS)
+def _intervals(records: pl.DataFrame, settings: VolumeSettings) -> tuple[Rows, Rows]:
+    """Number of each record's interval, and the intervals since 1970; the records are sorted by time."""
+    interval = records["time"].to_physical().to_numpy() // (settings.interval_s * SECOND_NS)
+    begins = np.concatenate([[True], interval[1:] != interval[:-1]])
+    return np.cumsum(begins) - 1, interval[begins]
+
+
+def _parts(records: pl.DataFrame, settings: VolumeSettings) -> Iterator[_Part]:
+    everything = np.arange(len(records))
+    errors = np.flatnonzero((records["severity_number"] >= _ERROR).to_numpy())
+    for facet, rows in ((TOTAL, everything), (ERRORS, errors)):
+        yield _Part(facet, rows, Coded(np.zeros(len(rows), np.int64), pl.Series([""])), np.zeros(1, np.uint64))
+    said = coded(records["template_id"])
+    rows = np.flatnonzero((said.texts != UNPARSED).to_numpy()[said.code])
+    alike = np.zeros(len(said), np.uint64)
+    yield _Part(TEMPLATE, rows, Coded(said.code[rows], said.texts), alike, records["body"])
+    record, texts = exploded(records["entities"])
+    said = coded(texts)
+    kinds = coded(said.texts.str.extract("^([^:]*)"))
+    rows = np.flatnonzero(kinds.texts.is_in(settings.kinds).to_numpy()[kinds.code][said.code])
+    yield _Part(ENTITY, record[rows], Coded(said.code[rows], said.texts), hash64(kinds.texts)[kinds.code])
+
+
+def _keys(part: _Part, stream: Hashes, text: Rows) -> dict[str, Hashes]:
+    """Key and group of counts of some streams and texts."""
+    if part.facet in {TOTAL, ERRORS}:
+        return {"key": combine(stream, _FACET_HASH[part.facet]), "group": np.zeros(len(stream), np.uint64)}
+    group = newcomers_of(stream, part.facet, part.group[text])
+    return {"key": combine(group, hash64(part.said.texts)[text]), "group": group}
