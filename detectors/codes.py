@@ -56,7 +56,7 @@ def coded(texts: pl.Series) -> Coded:
     # Categories of our own are forgotten with the series; those that polars shares would grow for ever.
     physical = texts.cast(pl.Categorical(pl.Categories.random())).to_physical().to_numpy()
     code, first = dense(physical, int(physical.max()) + 1)
-    return Coded(code, texts.gather(first))
+    return Coded(code, texts[first])
 
 
 def dense(numbers: NDArray[np.integer], size: int) -> tuple[Rows, Rows]:

@@ -50,14 +50,14 @@ def readable(  # noqa: PLR0913, PLR0917 -- the things, where they stand, and wha
     if len(rows) == 0:
         return pl.Series("text", [], dtype=pl.String)
     line = np.flatnonzero(singles.facet[rows] == FACETS.index("template"))
-    text = one_line(singles.texts.gather(singles.text[rows]), chars_max)
+    text = one_line(singles.texts[singles.text[rows]], chars_max)
     if len(line) == 0:
         return _divided(text).alias("text")
     # A kind of line that is known is shown by the first one of it: to find where a message begins is not cheap.
     keys = singles.key[rows[line]]
     kept = memory.texts_of(keys)
     missing = np.array([key not in kept for key in keys.tolist()])
-    heads = messages(records["body"].gather(record[line[missing]]), chars_max)
+    heads = messages(records["body"][record[line[missing]]], chars_max)
     kept |= dict(zip(keys[missing].tolist(), heads.to_list(), strict=True))
     return _divided(text.scatter(line, [kept[key] for key in keys.tolist()])).alias("text")
 
@@ -151,7 +151,7 @@ def _new_singles(
 
 def _is_quantity(singles: Singles, rows: Rows, memory: Memory, settings: NoveltySettings) -> NDArray[np.bool_]:
     """Which singles are numbers that count something: 27 hits after at most 26 is no news, status 507 is."""
-    text = singles.texts.gather(singles.text[rows])
+    text = singles.texts[singles.text[rows]]
     number = (text.str.contains(_NUMBER) & ~text.str.contains(_CODE)).to_numpy()
     quantity: NDArray[np.bool_] = (singles.facet[rows] == FACETS.index("field")) & number
     quantity[quantity] = memory.distinct(singles.group[rows[quantity]]) > settings.numbers_min

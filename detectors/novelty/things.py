@@ -179,7 +179,7 @@ def _fields(records: pl.DataFrame, settings: NoveltySettings) -> _Part:
     """Short scalar attributes as `name=value`."""
     attributes = records["attributes"]
     rows = np.flatnonzero((attributes.str.len_bytes() > len("{}")).to_numpy())
-    place, written = exploded(attributes.gather(rows).str.extract_all(_FIELD % settings.field_chars_max))
+    place, written = exploded(attributes[rows].str.extract_all(_FIELD % settings.field_chars_max))
     raw = coded(written)
     # What was written may end in a comma or a brace: several texts of one thing.
     text = pl.col("text")

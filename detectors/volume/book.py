@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
@@ -14,15 +15,14 @@ from detectors.hashing import Hashes
 from detectors.table import Rows
 from detectors.volume.clocks import Arrivals, Clocks
 from detectors.volume.counts import (
-    COUNTS,
     DISTINCT,
     ENTITY,
     NEWCOMER,
     SECOND_NS,
     TOTAL,
-    Counted,
-    counted,
+    Counts,
     distinct_of,
+    objects,
     total_of,
 )
 from detectors.volume.forecast import Lesson, expect, habit, learn, surprise_quiet
@@ -37,6 +37,7 @@ from tocsin.state import State
 KIND, VERSION = "volume", 1
 _HOUR_S = 3600
 _HOUR_NS = _HOUR_S * SECOND_NS
+_STATE_NAMES = {"value": "count"}  # of columns of counts, where it is another
 
 
 class Book:
@@ -63,7 +64,7 @@ class Book:
         book._borrowed = True
         return book
 
-    def take(self, counts: pl.DataFrame, arrivals: Arrivals) -> list[Unit]:
+    def take(self, counts: Counts, arrivals: Arrivals) -> list[Unit]:
         """Learn a batch; return the units that it ended, as they were before they were learned.
 
         Args:
@@ -84,14 +85,13 @@ class Book:
             self._prune()
         return units
 
-    def unfinished(self, counts: pl.DataFrame) -> list[Unit]:
+    def unfinished(self, counts: Counts) -> list[Unit]:
         """Units of intervals that are not over and hold too many lines already, among those that `counts` touched."""
         units: list[Unit] = []
-        touched = counts.filter(pl.col("facet") == TOTAL).sort("interval", "stream")
-        for (interval,), part in touched.group_by("interval", maintain_order=True):
-            streams = part["stream"].to_numpy()
-            held = self.open.held(interval, streams)
-            if len(held.key) == 0:
+        whole = counts.facet == TOTAL
+        for interval in np.unique(counts.interval).tolist():
+            held = self.open.held(interval, np.sort(counts.stream[whole & (counts.interval == interval)]))
+            if len(held) == 0:
                 continue
             streams = np.unique(held.stream)
             places = np.full(len(streams), interval, np.int64)
@@ -113,10 +113,10 @@ class Book:
 
     def state(self) -> State:
         """Return all of it, as plain values."""
-        open_counts = self.open.frame()
+        open_counts = {_STATE_NAMES.get(name, name): column for name, column in self.open.all().columns().items()}
         arrays: dict[str, NDArray[Any]] = self.series.arrays() | self.streams.arrays("streams")
-        numbers = [name for name, dtype in COUNTS.items() if dtype != pl.String()]
-        arrays |= {f"open.{name}": open_counts[name].to_numpy() for name in numbers}
+        numbers = [name for name, column in open_counts.items() if column.dtype != np.object_]
+        arrays |= {f"open.{name}": open_counts[name] for name in numbers}
         words = {
             "clock": self.streams.clock,
             "late": self.late,
@@ -124,7 +124,7 @@ class Book:
             "names": [self.names[key] for key in self.streams.keys.tolist()],
             "latest": [self.latest.get(key, "") for key in self.streams.keys.tolist()],
             "texts": [self.series.texts.get(key, ("", "")) for key in self.series["key"].tolist()],
-            "open": {name: open_counts[name].to_list() for name in COUNTS.names() if name not in numbers},
+            "open": {name: column.tolist() for name, column in open_counts.items() if name not in numbers},
             "interval_s": self._settings.interval_s,
         }
         return State(kind=KIND, version=VERSION, words=words, arrays=arrays)
@@ -150,54 +150,54 @@ class Book:
             }
             self.names = dict(zip(self.streams.keys.tolist(), words["names"], strict=True))
             self.latest = dict(zip(self.streams.keys.tolist(), words["latest"], strict=True))
-            columns = {name: words["open"].get(name, state.arrays.get(f"open.{name}")) for name in COUNTS.names()}
             self.open = Open()
-            self.open.add(pl.DataFrame(columns, schema=COUNTS))
+            self.open.add(_restored(words["open"], state.arrays))
             self.streams.clock, self.late, self.dropped = (int(words[name]) for name in ("clock", "late", "dropped"))
         except (KeyError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
             raise StateError(f"volume: {error!r}") from error
 
-    def _add(self, counts: pl.DataFrame) -> None:
-        rows = self.streams.find(counts["stream"].to_numpy())
-        timely = counts["interval"].to_numpy() >= self.streams["next"][rows]
-        totals = counts.filter(pl.col("facet") == TOTAL)
-        self.late += int(counts.filter(pl.Series(~timely) & (pl.col("facet") == TOTAL))["count"].sum())
-        self.latest |= dict(totals.sort("interval").select("stream", "event_id").iter_rows())
-        self.open.add(counts.filter(pl.Series(timely)))
+    def _add(self, counts: Counts) -> None:
+        rows = self.streams.find(counts.stream)
+        timely = counts.interval >= self.streams["next"][rows]
+        whole = counts.facet == TOTAL
+        self.late += int(counts.value[~timely & whole].sum())
+        self.latest |= dict(zip(counts.stream[whole].tolist(), counts.event_id[whole].tolist(), strict=True))
+        self.open.add(counts.at(timely))
         if len(self.open) > self._settings.open_max:
             # A stream's own counts go last, then the largest.
-            ranked = self.open.frame().sort([pl.col("group") > 0, -pl.col("count"), "interval", "key"])
+            held = self.open.all()
+            ranked = np.lexsort((held.key, held.interval, -held.value, held.group > 0))
             self.dropped += len(ranked) - self._settings.open_max // 2
             self.open = Open()
-            self.open.add(ranked.head(self._settings.open_max // 2).sort("interval", "key"))
+            self.open.add(held.at(np.sort(ranked[: self._settings.open_max // 2])))
 
     def _close(self, limits: Rows) -> list[Unit]:
         """Weigh and learn every interval before `limits`, one step after another."""
         due = self.open.take(lambda interval, streams: interval < limits[self.streams.find(streams)])
         units: list[Unit] = []
         plan = self._plan(limits, due)
-        due = due.join(plan.select("stream", "interval", "round"), on=["stream", "interval"])
-        due = due.sort("round", "interval", "key")
-        self._name(due)
         number = plan["round"].to_numpy()
+        due, of_round = _in_rounds(due, plan)
+        self._name(due)
         rounds = np.arange(int(number.max(initial=-1)) + 2)
         stream, last, length = (plan[name].to_numpy() for name in ("stream", "interval", "steps"))
-        at = np.searchsorted(number, rounds)
-        held = counted(due.drop("round"), np.searchsorted(due["round"].to_numpy(), rounds))
-        for (begin, end), counts in zip(pairwise(at.tolist()), held, strict=True):
-            here = slice(begin, end)
+        at, held = np.searchsorted(number, rounds), np.searchsorted(of_round, rounds)
+        for (begin, end), counted in zip(pairwise(at.tolist()), pairwise(held.tolist()), strict=True):
+            here, counts = slice(begin, end), due.at(slice(*counted))
             units += self._learn(self._step(stream[here], last[here], length[here].astype(np.float64), counts))
         self.streams["next"][:] = np.maximum(self.streams["next"], limits)
         return units
 
-    def _plan(self, limits: Rows, due: pl.DataFrame) -> pl.DataFrame:
+    def _plan(self, limits: Rows, due: Counts) -> pl.DataFrame:
         """The steps to close: `round`, `stream`, `interval` (the last of the step), `steps` (how many it holds)."""
         stream: list[int] = []
         last: list[int] = []
         length: list[int] = []
         rounds: list[int] = []
-        with_lines = due.group_by("stream").agg(pl.col("interval").unique().sort())
-        lines = dict(with_lines.iter_rows())
+        whole = due.facet == TOTAL
+        lines: dict[int, list[int]] = {}
+        for name, interval in zip(due.stream[whole].tolist(), due.interval[whole].tolist(), strict=True):
+            lines.setdefault(name, []).append(interval)
         for row in np.flatnonzero(limits > self.streams["next"]):
             key = int(self.streams.keys[row])
             steps = list(self._steps(int(self.streams["next"][row]), int(limits[row]), lines.get(key, [])))
@@ -224,7 +224,7 @@ class Book:
                 yield target, 1
             at = target + 1
 
-    def _step(self, streams: Hashes, last: Rows, length: NDArray[np.float64], counts: Counted) -> Step:
+    def _step(self, streams: Hashes, last: Rows, length: NDArray[np.float64], counts: Counts) -> Step:
         return Step(streams, last, length, last * self._settings.interval_s // _HOUR_S % HOURS, counts)
 
     def _of_step(self, step: Step) -> Streams:
@@ -250,7 +250,7 @@ class Book:
         self.streams["heard"][rows[loud]] = step.interval[loud]
         return units
 
-    def _admit(self, counts: Counted, streams: Hashes) -> None:
+    def _admit(self, counts: Counts, streams: Hashes) -> None:
         """Begin to know the series of a step, and those that are made of them."""
         if (self.series.find(counts.key) >= 0).all():
             return
@@ -260,7 +260,7 @@ class Book:
         entities = counts.facet[first] == ENTITY
         self._know(counts.key, streams, counts.group, counts.facet)
         self._know(group, streams[first], None, np.full(len(group), NEWCOMER, np.int8))
-        different = counts.different[first[entities]]
+        different = distinct_of(group[entities])
         self._know(different, streams[first[entities]], None, np.full(len(different), DISTINCT, np.int8))
 
     def _know(self, keys: Hashes, streams: Hashes, groups: Hashes | None, facets: NDArray[np.int8]) -> None:
@@ -268,17 +268,18 @@ class Book:
         group = groups[new] if groups is not None else np.zeros(int(new.sum()), np.uint64)
         self.series.admit(keys[new], stream=streams[new], group=group, facet=facets[new])
 
-    def _name(self, counts: pl.DataFrame) -> None:
+    def _name(self, counts: Counts) -> None:
         """Keep texts of series for people."""
-        parts = counts.filter(pl.col("group") > 0)
+        parts = np.flatnonzero(counts.group > 0)
         texts = self.series.texts
-        texts |= {key: (name, text) for key, name, text in parts.select("key", "name", "text").iter_rows()}
-        groups = parts.group_by("group", maintain_order=True).agg(pl.col("facet", "name").first())
-        groups = groups.with_columns(pl.col("name").str.extract("^([^:]*):").fill_null("line"))
-        texts |= {key: ("", kind) for key, kind in groups.select("group", "name").iter_rows()}
-        entities = groups.filter(pl.col("facet") == ENTITY)
-        different = distinct_of(entities["group"].to_numpy()).tolist()
-        texts |= {key: ("", kind) for key, kind in zip(different, entities["name"].to_list(), strict=True)}
+        told = zip(counts.name[parts].tolist(), counts.text[parts].tolist(), strict=True)
+        texts |= dict(zip(counts.key[parts].tolist(), told, strict=True))
+        groups, first = np.unique(counts.group[parts], return_index=True)
+        for group, row in zip(groups, parts[first].tolist(), strict=True):
+            kind, colon, _ = counts.name[row].partition(":")
+            texts[int(group)] = ("", kind if colon else "line")
+            if counts.facet[row] == ENTITY:
+                texts[int(distinct_of(group)[0])] = ("", kind)
 
     def _prune(self) -> None:
         settings = self._settings
@@ -324,4 +325,21 @@ def _lesson(step: Step, weighed: Weighed) -> Lesson:
         high=weighed.high,
         low=np.where(weighed.count > 0, np.maximum(weighed.low, weighed.ended), 0.0),
         quiet=weighed.quiet,
+    )
+
+
+def _in_rounds(due: Counts, plan: pl.DataFrame) -> tuple[Counts, Rows]:
+    """Counts by the round of their step in a plan, and the rounds."""
+    places = pl.DataFrame({"stream": due.stream, "interval": due.interval})
+    rounds = places.join(plan, on=["stream", "interval"], how="left", maintain_order="left")["round"].to_numpy()
+    order = np.argsort(rounds, kind="stable")
+    return due.at(order), rounds[order]
+
+
+def _restored(texts: Mapping[str, list[str]], arrays: Mapping[str, NDArray[Any]]) -> Counts:
+    named = {each.name: _STATE_NAMES.get(each.name, each.name) for each in fields(Counts)}
+    return Counts(
+        **{
+            name: objects(texts[known]) if known in texts else arrays[f"open.{known}"] for name, known in named.items()
+        }
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,28 +17,57 @@ from detectors.volume.settings import VolumeSettings
 from detectors.words import one_line
 from tocsin.record import UNPARSED
 
+Texts = NDArray[np.object_]
+
 SECOND_NS = 1_000_000_000
 
 #: What a series counts. The last two are made of the others when an interval closes (`book.py`).
 TOTAL, ERRORS, TEMPLATE, ENTITY, NEWCOMER, DISTINCT = range(6)
 
-#: One row for each series of each interval.
-COUNTS = pl.Schema(
-    {
-        "stream": pl.UInt64(),  # hash of its name
-        "interval": pl.Int64(),  # number of the interval since 1970
-        "key": pl.UInt64(),  # of the series
-        "group": pl.UInt64(),  # the newcomers' series of its peers; 0 for a stream's own counts
-        "facet": pl.Int8(),
-        "count": pl.Float64(),
-        "event_id": pl.String(),  # the latest of the lines counted
-        "name": pl.String(),  # template id or entity, "" for a stream's own counts
-        "text": pl.String(),  # for a person: the head of the line, or the entity
-    }
-)
-
 _ERROR = 17  # OpenTelemetry severity number
 _FACET_HASH = [hash_text(f"volume facet {facet}") for facet in range(6)]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """One row for each series of each interval, by interval and key. Texts are Python's, in arrays of objects."""
+
+    interval: Rows  # number of the interval since 1970
+    key: Hashes  # of the series
+    stream: Hashes  # hash of its name
+    group: Hashes  # the newcomers' series of its peers; 0 for a stream's own counts
+    facet: NDArray[np.int8]
+    value: NDArray[np.float64]
+    event_id: Texts  # the latest of the lines counted
+    name: Texts  # template id or entity, "" for a stream's own counts
+    text: Texts  # for a person: the head of the line, or the entity
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def at(self, rows: Rows | NDArray[np.bool_] | slice) -> Counts:
+        """Some of the rows."""
+        return Counts(**{name: column[rows] for name, column in self.columns().items()})
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Columns by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def line(self, row: int) -> tuple[str, str, str]:
+        """Event id, name and text of one row."""
+        return self.event_id[row], self.name[row], self.text[row]
+
+
+def no_counts() -> Counts:
+    """None at all."""
+    whole, word, text = np.zeros(0, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.object_)
+    return Counts(whole, word, word, word, np.zeros(0, np.int8), np.zeros(0), text, text, text)
+
+
+def together(parts: Sequence[Counts]) -> Counts:
+    """All rows of some, one after another."""
+    parts = parts or [no_counts()]
+    return Counts(**{each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Counts)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +81,8 @@ class _Part:
     text: pl.Series | None = None  # for a person, of each record; None: what is said
 
 
-def count(records: pl.DataFrame, settings: VolumeSettings) -> pl.DataFrame:
-    """Count RECORDS, sorted by time and event id: COUNTS, by interval and key."""
+def count(records: pl.DataFrame, settings: VolumeSettings) -> Counts:
+    """Count RECORDS, sorted by time and event id."""
     interval, intervals = _intervals(records, settings)
     stream = coded(records["stream"])
     where = stream.code * len(intervals) + interval
@@ -66,59 +94,30 @@ def count(records: pl.DataFrame, settings: VolumeSettings) -> pl.DataFrame:
         latest = part.record[seen.order[seen.start + seen.count - 1]]
         place, text = seen.code // texts, seen.code % texts
         hashes = stream_hash[place // len(intervals)]
-        name = part.said.texts.gather(text)
+        key, group = _keys(part, hashes, text)
+        name = objects(part.said.texts)[text]
         counts.append(
-            pl.DataFrame(
-                {
-                    "stream": hashes,
-                    "interval": intervals[place % len(intervals)],
-                    **_keys(part, hashes, text),
-                    "facet": np.full(len(seen), part.facet, np.int8),
-                    "count": seen.count.astype(np.float64),
-                    "event_id": records["event_id"].gather(latest),
-                    "name": name,
-                    "text": name if part.text is None else one_line(part.text.gather(latest), settings.text_chars_max),
-                },
-                schema=COUNTS,
+            Counts(
+                interval=intervals[place % len(intervals)],
+                key=key,
+                stream=hashes,
+                group=group,
+                facet=np.full(len(seen), part.facet, np.int8),
+                value=seen.count.astype(np.float64),
+                event_id=objects(records["event_id"][latest]),
+                name=name,
+                text=name if part.text is None else objects(one_line(part.text[latest], settings.text_chars_max)),
             )
         )
-    return pl.concat(counts).sort("interval", "key")
+    whole = together(counts)
+    return whole.at(np.lexsort((whole.key, whole.interval)))
 
 
-class Lines(Protocol):
-    """What names the line behind a count: `event_id`, `name` and `text` by row."""
-
-    def __getitem__(self, name: str) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Some counts by key, their numbers at hand as arrays."""
-
-    source: Lines
-    row: Rows  # of each count in the source
-    key: Hashes
-    stream: Hashes
-    group: Hashes
-    different: Hashes  # the series that counts different entities of the row's kind; nonsense for other facets
-    facet: NDArray[np.int8]
-    value: NDArray[np.float64]
-
-    def line(self, row: int) -> tuple[str, str, str]:
-        """Event id, name and text of one row."""
-        at = int(self.row[row])
-        return self.source["event_id"][at], self.source["name"][at], self.source["text"][at]
-
-
-def counted(frame: pl.DataFrame, bounds: Rows) -> Iterator[Counted]:
-    """The rows of a frame between each bound and the next."""
-    names = ("key", "stream", "group", "facet", "count")
-    columns = [frame[name].to_numpy() for name in names]
-    columns.insert(3, distinct_of(columns[2]))
-    rows = np.arange(len(frame))
-    for begin, end in pairwise(bounds.tolist()):
-        part = slice(begin, end)
-        yield Counted(frame, rows[part], *(column[part] for column in columns))
+def objects(texts: Sequence[str] | pl.Series) -> Texts:
+    """Texts as an array of objects."""
+    array = np.empty(len(texts), np.object_)
+    array[:] = texts.to_list() if isinstance(texts, pl.Series) else texts
+    return array
 
 
 def total_of(stream: Hashes) -> Hashes:
@@ -159,9 +158,9 @@ def _parts(records: pl.DataFrame, settings: VolumeSettings) -> Iterator[_Part]:
     yield _Part(ENTITY, record[rows], Coded(said.code[rows], said.texts), hash64(kinds.texts)[kinds.code])
 
 
-def _keys(part: _Part, stream: Hashes, text: Rows) -> dict[str, Hashes]:
+def _keys(part: _Part, stream: Hashes, text: Rows) -> tuple[Hashes, Hashes]:
     """Key and group of counts of some streams and texts."""
     if part.facet in {TOTAL, ERRORS}:
-        return {"key": combine(stream, _FACET_HASH[part.facet]), "group": np.zeros(len(stream), np.uint64)}
+        return combine(stream, _FACET_HASH[part.facet]), np.zeros(len(stream), np.uint64)
     group = newcomers_of(stream, part.facet, part.group[text])
-    return {"key": combine(group, hash64(part.said.texts)[text]), "group": group}
+    return combine(group, hash64(part.said.texts)[text]), group

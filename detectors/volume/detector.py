@@ -16,7 +16,7 @@ import polars as pl
 from detectors.detector import empty_scores
 from detectors.volume.book import Book
 from detectors.volume.clocks import arrivals_of
-from detectors.volume.counts import count
+from detectors.volume.counts import Counts, count
 from detectors.volume.explain import explain
 from detectors.volume.settings import VolumeSettings
 from detectors.volume.units import Part, Unit, frame_of
@@ -80,7 +80,7 @@ class VolumeDetector:
         clock = int(pl.Series([until], dtype=pl.Datetime("ns", "UTC")).to_physical()[0])
         return self._told(self._book.silent(clock))
 
-    def _after(self, records: pl.DataFrame) -> tuple[Book, list[Unit], pl.DataFrame]:
+    def _after(self, records: pl.DataFrame) -> tuple[Book, list[Unit], Counts]:
         ordered = records.sort("time", "event_id")
         counts = count(ordered, self._settings)
         book = self._book.copy()

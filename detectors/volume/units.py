@@ -11,7 +11,7 @@ import polars as pl
 
 from detectors.detector import SCORES
 from detectors.table import Rows
-from detectors.volume.counts import DISTINCT, ENTITY, NEWCOMER, SECOND_NS, TEMPLATE, TOTAL, Counted
+from detectors.volume.counts import DISTINCT, ENTITY, NEWCOMER, SECOND_NS, TEMPLATE, TOTAL, Counts
 from detectors.volume.series import Series
 from detectors.volume.settings import VolumeSettings
 from detectors.volume.weigh import Step, Weighed
@@ -108,7 +108,7 @@ def _by_stream(weighed: Weighed, streams: int) -> tuple[Any, Rows, Rows]:
     return best, order, bounds
 
 
-def _parts(rows: Rows, weighed: Weighed, series: Series, counts: Counted, settings: VolumeSettings) -> tuple[Part, ...]:
+def _parts(rows: Rows, weighed: Weighed, series: Series, counts: Counts, settings: VolumeSettings) -> tuple[Part, ...]:
     """The strongest series among some rows; the whole stream before its parts where it is nearly as strong."""
     score = weighed.score[rows]
     facet = series["facet"][weighed.rows[rows]]
@@ -119,7 +119,7 @@ def _parts(rows: Rows, weighed: Weighed, series: Series, counts: Counted, settin
     return tuple(_part(int(row), weighed, series, counts) for row in rows[order])
 
 
-def _part(row: int, weighed: Weighed, series: Series, counts: Counted) -> Part:
+def _part(row: int, weighed: Weighed, series: Series, counts: Counts) -> Part:
     known = int(weighed.rows[row])
     facet, example = int(series["facet"][known]), int(weighed.example[row])
     name, text = series.texts.get(int(series["key"][known]), ("", ""))

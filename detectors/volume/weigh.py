@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from detectors.hashing import Hashes
 from detectors.table import Rows
-from detectors.volume.counts import ENTITY, TEMPLATE, TOTAL, Counted
+from detectors.volume.counts import ENTITY, TEMPLATE, TOTAL, Counts, distinct_of
 from detectors.volume.forecast import (
     Expected,
     Floats,
@@ -36,7 +36,7 @@ class Step:
     interval: Rows  # of each stream, the last one
     steps: Floats  # of each stream, how many
     hour: Rows  # of each stream, of the week
-    counts: Counted  # of these intervals
+    counts: Counts  # of these intervals
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def weigh(series: Series, step: Step, settings: VolumeSettings, *, closed: bool)
     return Weighed(rows, place, count, example, expected, bar, high, low, quiet, ended, score)
 
 
-def _counts(series: Series, counts: Counted, settings: VolumeSettings) -> tuple[Floats, Rows]:
+def _counts(series: Series, counts: Counts, settings: VolumeSettings) -> tuple[Floats, Rows]:
     """Count of each known series and the row of `counts` behind it; those made of others included."""
     result, example = np.zeros(len(series)), np.full(len(series), -1, np.int64)
     group, value = counts.group, counts.value
@@ -101,14 +101,14 @@ def _counts(series: Series, counts: Counted, settings: VolumeSettings) -> tuple[
     result[found[known]] = value[known]
     example[found[known]] = np.flatnonzero(known)
     young = np.where(known, series["age"][found] < settings.history_min, True) if len(series) else ~known
-    busiest = np.flatnonzero(young & (group != 0))
-    busiest = busiest[np.argsort(value[busiest], kind="stable")]  # the last assignment wins: the busiest
-    newcomers = series.find(group[busiest])
-    there = newcomers >= 0
-    result[newcomers[there]] = value[busiest[there]]
-    example[newcomers[there]] = busiest[there]
+    young = np.flatnonzero(young & (group != 0))
+    newcomers = series.find(group[young])
+    young, newcomers = young[newcomers >= 0], newcomers[newcomers >= 0]
+    np.maximum.at(result, newcomers, value[young])
+    busiest = value[young] == result[newcomers]
+    example[newcomers[busiest]] = young[busiest]  # the last assignment wins
     entities = np.flatnonzero(counts.facet == ENTITY)
-    different = series.find(counts.different[entities])
+    different = series.find(distinct_of(group[entities]))
     there = different >= 0
     np.add.at(result, different[there], 1.0)
     example[different[there]] = entities[there]
