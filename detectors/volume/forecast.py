@@ -22,6 +22,8 @@ from scipy.special import betainc
 from detectors.table import Rows
 from detectors.volume.counts import TOTAL
 from detectors.volume.series import (
+    DAY_HOURS,
+    DAYS,
     ERRORS_N,
     EXCESS,
     LEVEL,
@@ -44,7 +46,6 @@ _SHIFT_MAX = 10.0  # the last hour changes the expectation by no larger factor
 _CLIP = 8.0  # errors beyond so many deviations are learned as so many: one incident must not become the baseline
 _DECADES_MAX = 300.0  # what a double can say
 _YOUNG = 36.0  # a series of so many intervals has to do twice as bad, one of a third four times
-_DAYS = np.arange(0, 168, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +75,27 @@ def expect(series: Series, rows: Rows, hour: Rows) -> Expected:
     """Forecast one interval of each row, in its hour of the week."""
     sums = series["sums"][rows]
     level = sums[:, LEVEL] / np.maximum(sums[:, LEVEL_N], 1e-9)
-    days = (hour % 24)[:, None] + _DAYS
-    of_day = series["season"][rows[:, None], days].sum(axis=1, dtype=np.float64)
-    days_n = series["season_n"][rows[:, None], days].sum(axis=1, dtype=np.float64)
+    of_day, of_hour = _season(series["season"], rows, hour)
+    days_n, hours_n = _season(series["season_n"], rows, hour)
     daily = (of_day + _BACKOFF * level) / (days_n + _BACKOFF)
-    usual = (series["season"][rows, hour] + _BACKOFF * daily) / (series["season_n"][rows, hour] + _BACKOFF)
+    usual = (of_hour + _BACKOFF * daily) / (hours_n + _BACKOFF)
     shift = (sums[:, RECENT] + _SHIFT_LINES) / (sums[:, RECENT_USUAL] + _SHIFT_LINES)
     now = usual * np.clip(shift, 1 / _SHIFT_MAX, _SHIFT_MAX)
     seen = np.clip(sums[:, EXCESS] / np.maximum(sums[:, SQUARE], 1e-9), 0.0, _SPREAD_MAX)
     weight = sums[:, ERRORS_N]
     spread = np.maximum((seen * weight + _SPREAD * _SPREAD_N) / (weight + _SPREAD_N), _SPREAD_MIN)
     return Expected(usual=usual, now=now, spread=spread)
+
+
+def _season(season: NDArray[np.float32], rows: Rows, hour: Rows) -> tuple[Floats, NDArray[np.float32]]:
+    """What is remembered of each row's hour of the day, on all days; and of its hour of the week."""
+    day, of_day = np.divmod(hour, DAY_HOURS)
+    days = np.empty((len(rows), DAYS), np.float32)
+    # The rows of a step have an hour in common, or few.
+    for each in np.flatnonzero(np.bincount(of_day)):
+        here = of_day == each
+        days[here] = season[:, each][rows[here]]
+    return days.sum(axis=1, dtype=np.float64), days[np.arange(len(rows)), day]
 
 
 def surprise_high(count: Floats, mean: Floats, spread: Floats) -> Floats:
@@ -162,11 +173,13 @@ def learn(series: Series, lesson: Lesson, settings: VolumeSettings) -> None:
     reach = _CLIP * deviation + settings.deviation_min
     count = np.where(known, np.clip(lesson.count, mean - reach, mean + reach), lesson.count)
     _add(series, lesson, count, known, settings)
-    keep = (1.0 - 1.0 / settings.season_memory) ** steps
-    hour = lesson.hour
-    series["season"][rows, hour] = series["season"][rows, hour] * keep + count
-    series["season_n"][rows, hour] = series["season_n"][rows, hour] * keep + (1.0 - keep) * settings.season_memory
-    fade = 0.5 ** (steps * settings.interval_s / (settings.peaks_halflife_days * 86_400.0))
+    distinct, place = np.unique(steps, return_inverse=True)  # one, or few: powers are dear
+    keep = ((1.0 - 1.0 / settings.season_memory) ** distinct)[place]
+    day, of_day = np.divmod(lesson.hour, DAY_HOURS)
+    season, season_n = series["season"], series["season_n"]
+    season[rows, of_day, day] = season[rows, of_day, day] * keep + count
+    season_n[rows, of_day, day] = season_n[rows, of_day, day] * keep + (1.0 - keep) * settings.season_memory
+    fade = (0.5 ** (distinct * settings.interval_s / (settings.peaks_halflife_days * 86_400.0)))[place]
     for side, surprise in (("high", lesson.high), ("low", lesson.low)):
         series[side][rows] = _peaks(series[side][rows] * fade[:, None], surprise)
     series["seen"][rows] = np.where(lesson.count > 0, lesson.interval, series["seen"][rows])
@@ -186,20 +199,23 @@ def _is_silence(series: Series, lesson: Lesson, settings: VolumeSettings) -> NDA
 
 def _add(series: Series, lesson: Lesson, count: Floats, known: NDArray[np.bool_], settings: VolumeSettings) -> None:
     """Decay the sums over the steps and add what came: a count once, an expectation at every step."""
-    mean, steps = lesson.expected.now, lesson.steps[:, None]
+    mean = lesson.expected.now
+    steps, place = np.unique(lesson.steps, return_inverse=True)
     halflives = [settings.recent_halflife] * 2 + [settings.level_halflife] * 5
     decay = np.asarray(0.5 ** (1.0 / np.array(halflives)), np.float64)
-    keep = np.asarray(decay**steps, np.float64)
+    keep = np.asarray(decay ** steps[:, None], np.float64)
     times = (1.0 - keep) / (1.0 - decay)
     times[:, [RECENT, LEVEL]] = 1.0
     error = (count - mean) ** 2 - mean
     added = (count, lesson.expected.usual, count, np.ones(len(count)), error * known, mean**2 * known, known)
-    series["sums"][lesson.rows] = series["sums"][lesson.rows] * keep + np.column_stack(added).astype(np.float64) * times
+    series["sums"][lesson.rows] = series["sums"][lesson.rows] * keep[place] + np.column_stack(added) * times[place]
 
 
 def _peaks(peaks: Floats, surprise: Floats) -> Floats:
     """Insert one surprise a row into its worst ones, descending."""
-    return np.asarray(-np.sort(-np.column_stack([peaks, surprise]), axis=1)[:, :-1], np.float64)
+    worse = np.flatnonzero(surprise > peaks[:, -1])
+    peaks[worse] = -np.sort(-np.column_stack([peaks[worse], surprise[worse]]), axis=1)[:, :-1]
+    return peaks
 
 
 def _decades(tail: Floats) -> Floats:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from detectors.hashing import Hashes
 from detectors.table import Rows, Table, newest
 
-HOURS = 168  # hours of a week; hour h of the week is also hour h % 24 of a day
+DAYS, DAY_HOURS = 7, 24
+HOURS = DAYS * DAY_HOURS  # of a week; hour h of the week is also hour h % 24 of a day
 PEAKS = 3  # worst deviations remembered: what was seen three times is a habit
 
 _COLUMNS: dict[str, Any] = {
@@ -25,9 +26,11 @@ _COLUMNS: dict[str, Any] = {
     "quiet": np.float64,  # counts that were expected since the last one
     "high": np.dtype((np.float64, (PEAKS,))),  # worst surprises upwards, decades, descending
     "low": np.dtype((np.float64, (PEAKS,))),  # downwards
-    "season": np.dtype((np.float32, (HOURS,))),  # decayed sum of counts in each hour of the week
-    "season_n": np.dtype((np.float32, (HOURS,))),  # decayed number of intervals in it
+    # By hour of the day, then by day: a forecast looks at one hour of all days.
+    "season": np.dtype((np.float32, (DAY_HOURS, DAYS))),  # decayed sum of counts in each hour of the week
+    "season_n": np.dtype((np.float32, (DAY_HOURS, DAYS))),  # decayed number of intervals in it
 }
+_SEASONS = ("season", "season_n")
 
 # Places in `sums`: counts of the last hour or two and what the season had expected of them; counts of some days and how
 # many intervals; squared errors beyond Poisson's, squared means, and how many errors.
@@ -97,12 +100,16 @@ class Series:
         return twin
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it, for a State."""
-        return {f"series.{name}": self[name] for name in _COLUMNS}
+        """All of it, for a State: there the hours of the week are in order."""
+        seasons = {name: self[name].transpose(0, 2, 1).reshape(-1, HOURS) for name in _SEASONS}
+        return {f"series.{name}": seasons.get(name, self[name]) for name in _COLUMNS}
 
     def take(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Become what `arrays` gave."""
         self._arrays = {name: arrays[f"series.{name}"].copy() for name in _COLUMNS}
+        for name in _SEASONS:
+            by_day = self._arrays[name].reshape(-1, DAYS, DAY_HOURS)
+            self._arrays[name] = np.ascontiguousarray(by_day.transpose(0, 2, 1))
         self._size = len(self._arrays["key"])
         self._reindex()
 

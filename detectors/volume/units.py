@@ -15,6 +15,7 @@ from detectors.volume.counts import DISTINCT, ENTITY, NEWCOMER, SECOND_NS, TEMPL
 from detectors.volume.series import Series
 from detectors.volume.settings import VolumeSettings
 from detectors.volume.weigh import Step, Weighed
+from tocsin.record import TIME
 
 #: Unit of an interval of a stream, and of a silence of a whole stream.
 LINES, SILENCE = "volume", "silence"
@@ -92,7 +93,8 @@ def frame_of(units: Iterable[Unit]) -> pl.DataFrame:
         rows["end"].append(unit.end)
         rows["score"].append(unit.score)
         rows["event_ids"].append(list(dict.fromkeys(part.event_id for part in unit.parts if part.event_id)))
-    return pl.DataFrame(rows, schema={**SCORES, "start": pl.Int64(), "end": pl.Int64()}).cast(pl.Schema(SCORES))
+    numbers = {name: pl.Int64() if dtype == TIME else dtype for name, dtype in SCORES.items()}
+    return pl.DataFrame([pl.Series(name, rows[name], numbers[name]).cast(dtype) for name, dtype in SCORES.items()])
 
 
 def _is_entity(part: Part) -> bool:
