@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from detectors.table import Rows
 
-Floats = NDArray[np.float64]
-
 _TABLE_MAX = 1 << 22  # numbers below it are renumbered by a table, 16 MB at most; larger ones by sorting
 _BITS = 63  # of a whole number without its sign
 
@@ -44,9 +42,9 @@ class Runs:
     def __len__(self) -> int:
         return len(self.code)
 
-    def total(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
+    def total(self, values: Rows) -> Rows:
         """Sum of some values of each row of the array, by distinct number."""
-        return np.add.reduceat(values[self.order], self.start) if len(self.start) else values[:0]
+        return np.asarray(np.add.reduceat(values[self.order], self.start) if len(self.start) else values[:0], np.int64)
 
 
 def coded(texts: pl.Series) -> Coded:

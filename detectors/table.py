@@ -136,9 +136,7 @@ class Heap:
 
     def take(self, prefix: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Become what `arrays` gave."""
-        self._take(
-            arrays[f"{prefix}.key"].copy(), {name: arrays[f"{prefix}.{name}"].copy() for name in self._columns}
-        )
+        self._take(arrays[f"{prefix}.key"].copy(), {name: arrays[f"{prefix}.{name}"].copy() for name in self._columns})
 
     def _take(self, keys: Hashes, columns: dict[str, NDArray[Any]]) -> None:
         self._keys, self._columns = keys, columns

@@ -65,9 +65,7 @@ class Memory:
         low, high = np.quantile(times, (0.1, 0.9), method="lower")
         self.now = max(self.now, min(int(times[-1]), self.now + _DAY_NS + int(high - low)))
 
-    def learn_keys(
-        self, keys: Hashes, rows: Rows, columns: Mapping[str, Hashes], tally: Tally, minutes: Rows
-    ) -> None:
+    def learn_keys(self, keys: Hashes, rows: Rows, columns: Mapping[str, Hashes], tally: Tally, minutes: Rows) -> None:
         """Make keys known.
 
         Args:

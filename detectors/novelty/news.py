@@ -168,9 +168,7 @@ def _new_pairs(
     in_line = singles.facet[left] == FACETS.index("template")
     # The head of a line may be long and contain anything: it comes last.
     first, second = np.where(in_line, right, left), np.where(in_line, left, right)
-    one, other = (
-        readable(records, singles, rows, record, memory, settings.text_chars_max) for rows in (first, second)
-    )
+    one, other = (readable(records, singles, rows, record, memory, settings.text_chars_max) for rows in (first, second))
     tags = pl.Series(np.where(in_line, "new entity in line: ", "new pair: "), dtype=pl.String)
     return _frame(record, surprise[told], tags + one + _BETWEEN_ENDS + other)
 

@@ -79,9 +79,7 @@ def observe_pairs(memory: Memory, taken: Things, known: NDArray[np.bool_], new: 
 def _summed(code: Rows, size: int, minute: Rows, minutes: int, count: Rows, news: Rows) -> _Sums:  # noqa: PLR0913, PLR0917 -- parallel columns
     """Add up the rows of each code, below `size`, and minute."""
     together = runs(code * minutes + minute, size * minutes)
-    return _Sums(
-        together.code // minutes, together.code % minutes, together.total(count), together.total(news)
-    )
+    return _Sums(together.code // minutes, together.code % minutes, together.total(count), together.total(news))
 
 
 def _observe(memory: Memory, minutes: Rows, families: list[tuple[Hashes, _Sums]]) -> None:

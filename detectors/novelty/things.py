@@ -194,7 +194,7 @@ def _fields(records: pl.DataFrame, settings: NoveltySettings) -> _Part:
 def _places(record: Rows, records: int) -> Rows:
     """Place of each row among those of its record; `record` ascends."""
     ends = np.cumsum(np.bincount(record, minlength=records))
-    return np.arange(len(record)) - np.concatenate([[0], ends])[record]
+    return np.asarray(np.arange(len(record)) - np.concatenate([[0], ends])[record], np.int64)
 
 
 def _singles(streams: pl.Series, parts: tuple[_Part, ...], record: Rows) -> tuple[Rows, Singles]:
@@ -211,9 +211,7 @@ def _singles(streams: pl.Series, parts: tuple[_Part, ...], record: Rows) -> tupl
     names = coded(pl.concat([part.name for part in parts]))
     stream_hash, name_hash, text_hash = _hashes(stream.texts, names.texts, texts)
     facet_hash = np.array([_FACET_HASH[name] for name in FACETS])
-    group = combine(
-        combine(stream_hash[stream.code[record[first]]], facet_hash[facet]), name_hash[names.code[text]]
-    )
+    group = combine(combine(stream_hash[stream.code[record[first]]], facet_hash[facet]), name_hash[names.code[text]])
     # Texts that differ only far from their beginning have the same hash: they are one thing.
     key, row, single = np.unique(combine(group, text_hash[text]), return_index=True, return_inverse=True)
     groups, kind = np.unique(group[row], return_inverse=True)

@@ -337,9 +337,8 @@ def _in_rounds(due: Counts, plan: pl.DataFrame) -> tuple[Counts, Rows]:
 
 
 def _restored(texts: Mapping[str, list[str]], arrays: Mapping[str, NDArray[Any]]) -> Counts:
-    named = {each.name: _STATE_NAMES.get(each.name, each.name) for each in fields(Counts)}
-    return Counts(
-        **{
-            name: objects(texts[known]) if known in texts else arrays[f"open.{known}"] for name, known in named.items()
-        }
-    )
+    columns: dict[str, Any] = {}
+    for each in fields(Counts):
+        known = _STATE_NAMES.get(each.name, each.name)
+        columns[each.name] = objects(texts[known]) if known in texts else arrays[f"open.{known}"]
+    return Counts(**columns)

@@ -67,7 +67,9 @@ def no_counts() -> Counts:
 def together(parts: Sequence[Counts]) -> Counts:
     """All rows of some, one after another."""
     parts = parts or [no_counts()]
-    return Counts(**{each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Counts)})
+    return Counts(
+        **{each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Counts)}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,9 @@ def _add(series: Series, lesson: Lesson, count: Floats, known: NDArray[np.bool_]
     times[:, [RECENT, LEVEL]] = 1.0
     error = (count - mean) ** 2 - mean
     added = (count, lesson.expected.usual, count, np.ones(len(count)), error * known, mean**2 * known, known)
-    series["sums"][lesson.rows] = series["sums"][lesson.rows] * keep[place] + np.column_stack(added) * times[place]
+    series["sums"][lesson.rows] = (
+        series["sums"][lesson.rows] * keep[place] + np.column_stack(added).astype(np.float64) * times[place]
+    )
 
 
 def _peaks(peaks: Floats, surprise: Floats) -> Floats:
