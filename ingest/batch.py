@@ -177,7 +177,7 @@ def decode(payload: bytes) -> Batch:
     try:
         header = _decoder.decode(memoryview(payload)[8:end])
         lines = pl.read_ipc_stream(io.BytesIO(payload[end:])) if len(payload) > end else empty_lines()
-    except (msgspec.MsgspecError, PolarsError, OSError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, PolarsError, OSError) as error:
         raise CorruptionError(f"journal entry: damaged batch ({error})") from error
     if dict(lines.schema) != LINES:
         raise CorruptionError("journal entry: damaged batch (its lines have other columns)")

@@ -156,7 +156,7 @@ def _head(value: bytes, count: int) -> _Head:
 
 def _stream(head: _Head, limits: Limits) -> bytes:
     """The events of a message, one after the other."""
-    if head.signal in _SIGNALS:
+    if isinstance(head.signal, int) and head.signal in _SIGNALS:
         raise InputError(f"{_SIGNALS[head.signal]} of Fluent Bit are not read here, only logs")
     if head.record is not None:
         time = head.events
@@ -288,7 +288,7 @@ def _nanoseconds(time: object) -> int | None:
         found = int(time)
     elif isinstance(time, int) and not isinstance(time, bool):
         found = time * _SECOND
-    elif isinstance(time, float) and math.isfinite(time):
+    elif isinstance(time, float) and math.isfinite(time * _SECOND):
         found = round(time * _SECOND)
     else:
         return None

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 
 import cramjam
+import numpy as np
 
 from tocsin.errors import InputError, TooLargeError
 
@@ -112,8 +113,8 @@ def _inflate(body: bytes, window: int, limits: Limits) -> bytes:
 
 
 def _unzstd(body: bytes, limits: Limits) -> bytes:
-    # Into a buffer that cannot grow. It is memory only as far as it is written to.
-    buffer = bytearray(_size_max(len(body), limits))
+    # Into a buffer that cannot grow. It is memory only as far as it is written to, which a bytearray is at once.
+    buffer = np.empty(_size_max(len(body), limits), np.uint8)
     try:
         size = cramjam.zstd.decompress_into(body, buffer)
     except cramjam.DecompressionError as error:
@@ -123,7 +124,7 @@ def _unzstd(body: bytes, limits: Limits) -> bytes:
         if "incomplete" in reason:
             raise InputError(f"body, position {len(body)}: cut short in the middle of its compressed data") from error
         raise InputError(f"body: damaged compression ({reason})") from error
-    return bytes(memoryview(buffer)[:size])
+    return buffer[:size].tobytes()
 
 
 def _unsnappy(body: bytes, limits: Limits) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from ingest.conventions import Asked, Reader, roles_of, to_lines
+from ingest.conventions import Asked, Reader, Row, roles_of, to_lines
 from ingest.pieces import Codes, cut, cut_some, lists, spread
 from ingest.skeleton import collapse, skeletons
 from ingest.stamps import nothing, times_of_numbers, times_of_parts
@@ -24,6 +24,7 @@ from tocsin.record import LINES
 _TOKEN = re.compile(r'"[^"\\]*"|[{}\[\],:]|[^\s{}\[\],:"\\]+')
 _NUMBER = re.compile(r"-?0+(\.0+)?(?:[eE][+-]?0+)?")
 _WORDS = {"true": True, "false": False, "null": None}
+_MAY_BE_LARGE = re.compile(r"[eE]\+?0{3}|[0-9]{200}")  # of a number in a skeleton
 _ISO = re.compile(r"0000-00-00([T ])00:00:00(?:[.,](0{1,9}))?(Z|[+-]00:?00)?")
 _EPOCH = re.compile(r"(0{9,19})(?:\.(0{1,9}))?")
 _DEPTH_MAX = 16  # deeper objects are read alone
@@ -99,7 +100,7 @@ class UnreadObjects:
         alone = np.ones(len(bodies), bool)
         alone[shaped.rows] = False
         rows = np.flatnonzero(alone)
-        documents = [_decode(text) for text in bodies.gather(rows)]
+        documents = [_document(text, asked) for text in bodies.gather(rows)]
         others = to_lines(documents, rows.tolist(), asked).lines
         lines = shaped.lines.with_columns(pl.Series("position", shaped.rows)).select(list(LINES))
         return pl.concat([lines, others]).sort("position")
@@ -160,6 +161,17 @@ def _by_shape(bodies: pl.Series, found: Sequence[_Shape | None], codes: Codes) -
 
 
 _decode = msgspec.json.Decoder().decode
+
+
+def _document(text: str, asked: Asked) -> Row:
+    """An object; where it cannot be made after all, as with a number that is out of range, its text is the message."""
+    try:
+        row: Row = _decode(text)
+    except msgspec.DecodeError:
+        return {asked.message_field or "message": text}
+    return row
+
+
 _NO_SHAPE = _Shape(_NOWHERE, None, None, None, _NOWHERE, _NOWHERE, ())
 
 
@@ -214,21 +226,29 @@ class _Members:
             return self._list(at + 1), []
         if sign == '"':
             return at + 1, self._text[start + 1 : end - 1]
-        number = _NUMBER.fullmatch(self._text, start, end)
-        if number:
-            return at + 1, 0.0 if number[1] else 0
         word = self._text[start:end]
-        if word not in _WORDS:
-            raise _Unfit  # a number with so many digits and an e that it looks like an id
-        return at + 1, _WORDS[word]
+        if word in _WORDS:
+            return at + 1, _WORDS[word]
+        return at + 1, self._number(at)
 
     def _list(self, at: int) -> int:
         level = 1
         while level:
             sign = self._sign(at)
             level += (sign in "[{") - (sign in "]}")
+            if sign in "-0":
+                self._number(at)
             at += 1
         return at
+
+    def _number(self, at: int) -> float:
+        start, end = self._tokens[at]
+        number = _NUMBER.fullmatch(self._text, start, end)
+        if number is None:
+            raise _Unfit  # it has so many digits and an e that it looks like an id
+        if _MAY_BE_LARGE.search(self._text, start, end):
+            raise _Unfit  # whether it is within the range of numbers depends on its digits
+        return 0.0 if number[1] else 0
 
     def _sign(self, at: int) -> str:
         return self._text[self._tokens[at][0]]

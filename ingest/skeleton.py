@@ -98,7 +98,8 @@ class _Words:
         behind = np.zeros(len(classes), bool)
         behind[1:] = (classes[:-1] == _DIGIT) & (classes[1:] > _DIGIT)
         digits, turns = self._count(classes == _DIGIT), self._count(behind)
-        is_mixed = (digits > 0) & (digits < self._lengths)
+        # A character of several bytes must stay one, or a piece could begin or end in the middle of it.
+        is_mixed = (digits > 0) & (digits < self._lengths) & (self._count(self._text >= 128) == 0)
         return np.asarray((self._lengths >= _ID_CHARS_MIN) & is_mixed & (self._is_hex | (turns >= 2)))
 
     def _count(self, flags: np.typing.NDArray[np.bool_]) -> np.typing.NDArray[np.int32]:

@@ -77,6 +77,12 @@ def test_a_batch_cut_short_is_corruption(size: int) -> None:
         decode(encode(a_batch())[:size])
 
 
+def test_a_header_that_is_not_utf8_is_corruption() -> None:
+    payload = encode(tick(NOW)).replace(b"\xa0", b"\xa1\xff", 1)
+    with pytest.raises(CorruptionError, match="damaged"):
+        decode(payload)
+
+
 def test_a_frame_of_other_columns_is_corruption() -> None:
     odd = replace(a_batch(), lines=pl.DataFrame({"body": ["x"]}))
     with pytest.raises(CorruptionError, match="columns"):

@@ -79,6 +79,14 @@ def test_the_time_is_what_the_event_says_or_nothing(time: bytes, expected: datet
     assert found == expected or abs(found - expected) < timedelta(microseconds=1)
 
 
+def test_a_time_beyond_all_numbers_is_none() -> None:
+    assert the_batch(b"\x92" + TAG + b"\x91\x92\xcb\x7f\xe0" + bytes(6) + RECORD).lines["time"].item() is None
+
+
+def test_a_signal_that_is_no_number_is_none() -> None:
+    assert the_batch(b"\x93" + TAG + b"\x91" + EVENT + b"\x81\xadfluent_signal\x80").lines.height == 1
+
+
 def test_an_array_of_events_is_a_batch_named_by_its_chunk() -> None:
     batch = the_batch(b"\x93" + TAG + b"\x92" + EVENT * 2 + CHUNK)
     assert lines(batch) == [(0, *LINE), (1, *LINE)]

@@ -95,3 +95,13 @@ def test_only_valid_lines_are_left_for_later(line: str, is_left: bool) -> None: 
     taken = take_plain(body, content_type="application/x-ndjson", options=PlainOptions(), limits=Limits())
     assert (taken.unread is not None) == is_left
     assert len(taken.lines) + len(taken.rejected) == 2
+
+
+def test_a_number_out_of_range_makes_a_line_text() -> None:
+    lines = [f'{{"msg":"x","n":{n}}}' for n in ("1e307", "5e309", "[1,5e309]", "-1E+400")] * 2
+    body = "\n".join(lines).encode()
+    taken = take_plain(body, content_type="application/x-ndjson", options=PlainOptions(), limits=Limits())
+    assert taken.unread is not None
+    found = UnreadObjects().read(taken.lines["body"], "msg")
+    assert found["body"].to_list() == ["x", *lines[1:4]] * 2
+    assert [json.loads(text) for text in found["attributes"]] == [{"n": 1e307}, {}, {}, {}] * 2

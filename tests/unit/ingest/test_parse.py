@@ -321,3 +321,12 @@ def test_many_batches_at_once_give_the_records_of_one_by_one() -> None:
     expected = [one_by_one.parse(batch, number) for batch, number in batches]
     assert all(one.equals(other) for one, other in zip(at_once.parse_all(batches), expected, strict=True))
     assert Parser().parse_all([]) == []
+
+
+def test_letters_of_several_bytes_are_not_cut_in_two() -> None:
+    word = "1é" * 1000  # longer than a parameter may be
+    bodies = [f"id {word}", f"id é{word}", f'{{"a":"{word}","b":"x{word}"}}', f'{{"a":"é{word}","b":"xx{word}"}}']
+    records = parsed(bodies)
+    assert records["body"].to_list() == bodies
+    for parameters in records["parameters"].to_list():
+        assert all(parameter.rstrip("…") in word + "é" + word + "x" + word + "xx" + word for parameter in parameters)
