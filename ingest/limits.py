@@ -116,7 +116,7 @@ def _unzstd(body: bytes, limits: Limits) -> bytes:
     # Into a buffer that cannot grow. It is memory only as far as it is written to, which a bytearray is at once.
     buffer = np.empty(_size_max(len(body), limits), np.uint8)
     try:
-        size = cramjam.zstd.decompress_into(body, buffer)
+        size = cramjam.zstd.decompress_into(body, buffer.data)
     except cramjam.DecompressionError as error:
         reason = str(error)
         if "whole buffer" in reason:

@@ -159,7 +159,7 @@ def _quickly(values: Sequence[Any]) -> pl.Series | None:
     if isinstance(values[0], int):
         low, high = min(values), max(values)
         unit = _unit(high)
-        if low < 0 or unit != _unit(low) or high > _NS_MAX // unit:
+        if low < 0 or unit != _unit(low) or high > _NS_MAX // unit - 1:
             return None
         return (pl.Series("time", values, dtype=pl.Int64) * unit).cast(TIME)
     if any(map(str.isdigit, [text[26:27] for text in values])):

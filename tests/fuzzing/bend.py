@@ -7,15 +7,43 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import msgpack
 
 SIZE_MAX = 4096  # of an input: what is special about long ones is the limits, and those are small in a part of the runs
 
 PIECES = (
-    *(b"\0", b"\n", b"\r\n", b" ", b"\t", b"\\", b'"', b"'", b"{", b"}", b"[", b"]", b",", b":", b"=", b"<", b">", b"|"),
-    *(b"\xff", b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xef\xbb\xbf", b"\xe2\x80\xa8", "é".encode()),
+    *(
+        b"\0",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\t",
+        b"\\",
+        b'"',
+        b"'",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b"=",
+        b"<",
+        b">",
+        b"|",
+    ),
+    *(
+        b"\xff",
+        b"\xc3",
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xef\xbb\xbf",
+        b"\xe2\x80\xa8",
+        "é".encode(),
+    ),
     *(b"\\u0000", b"\\ud800", b"\\udc00\\ud83d", b"\\ud83d\\ude00", "😀".encode(), "²".encode(), "İ".encode()),
     *(b"null", b"true", b"NaN", b"Infinity", b"-1e999", b"1e308", b"1e-400", b"-0", b"-0.0", b"00", b"0x1f", b"1_0"),
     *(b"9" * 20, b"9" * 400, b"-9223372036854775809", b"18446744073709551616", b"0." + b"3" * 60),
@@ -25,15 +53,56 @@ PIECES = (
 )
 EDGES = (0, 1, 127, 128, 255, 256, 32767, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 TEXTS = (
-    *("", "\0", "a\0b", "\ud800", "x\udfff", "\U0010ffff", "\ufeff", "\u2028", "a" * 200, "é" * 90, "{", '{"a":1}', "[]"),
-    *("NaN", "inf", "-1", "1e999", "9" * 30, "٣", "2026-03-01T10:00:00Z", "1772359200", "1772359200.25", "error", "INFO"),
+    *(
+        "",
+        "\0",
+        "a\0b",
+        "\ud800",
+        "x\udfff",
+        "\U0010ffff",
+        "\ufeff",
+        "\u2028",
+        "a" * 200,
+        "é" * 90,
+        "{",
+        '{"a":1}',
+        "[]",
+    ),
+    *(
+        "NaN",
+        "inf",
+        "-1",
+        "1e999",
+        "9" * 30,
+        "٣",
+        "2026-03-01T10:00:00Z",
+        "1772359200",
+        "1772359200.25",
+        "error",
+        "INFO",
+    ),
     *("../..", "a.b", "a..b", ".", "message", "time", "level", '{a="b"}', "{a=", "__name__", "%s%n", "<*>", "\\", '"'),
 )
 NUMBERS = (
     *(0, -1, 1, 2**31, -(2**31), 2**53 + 1, 2**63 - 1, 2**63, -(2**63), 2**64 - 1, 10**30, 10**400, -(10**20)),
     *(0.0, -0.0, 0.1, 1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf, 1.5e18, 1772359200.25, 1772359200123),
 )
-_KEYS = ("", "message", "time", "level", "severity", "trace_id", "a", "a.b", "é", "\0", "0", "timestamp", "event", "\ud800")
+_KEYS = (
+    "",
+    "message",
+    "time",
+    "level",
+    "severity",
+    "trace_id",
+    "a",
+    "a.b",
+    "é",
+    "\0",
+    "0",
+    "timestamp",
+    "event",
+    "\ud800",
+)
 
 
 # Bytes
@@ -90,11 +159,12 @@ def _insert(chance: Random, data: bytes, _seeds: Sequence[bytes]) -> bytes:
 
 def _number(chance: Random, data: bytes, _seeds: Sequence[bytes]) -> bytes:
     """A number in binary is one more, one less, or at an edge."""
-    width, order = chance.choice((1, 2, 4, 8)), chance.choice(("little", "big"))
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    width, order = chance.choice((1, 2, 4, 8)), chance.choice(orders)
     at = chance.randrange(len(data) + 1)
-    old = int.from_bytes(data[at : at + width], order)  # type: ignore[arg-type]  # it is one of the two
-    new = chance.choice((old + 1, old - 1, chance.choice(EDGES))) % 256**width
-    return data[:at] + new.to_bytes(width, order) + data[at + width :]  # type: ignore[arg-type]  # as above
+    old = int.from_bytes(data[at : at + width], order)
+    new = chance.choice((old + 1, old - 1, chance.choice(EDGES))) % (1 << 8 * width)
+    return data[:at] + new.to_bytes(width, order) + data[at + width :]
 
 
 def _nest(chance: Random, data: bytes, _seeds: Sequence[bytes]) -> bytes:
@@ -140,29 +210,35 @@ def _walk(chance: Random, tree: Any, chosen: set[int], place: list[int]) -> Any:
 
 
 def _bent_node(chance: Random, node: Any) -> Any:
-    way = chance.randrange(6)
-    if isinstance(node, dict) and node and way < 4:
-        key = chance.choice(list(node))
-        if way == 0:
-            return {name: value for name, value in node.items() if name != key}
-        if way == 1:
-            return {**node, chance.choice(_KEYS): node[key]}
-        if way == 2:
-            return {chance.choice(_KEYS) if name == key else name: value for name, value in node.items()}
-        return {**node, key: any_value(chance)}
-    if isinstance(node, list) and node and way < 4:
-        at = chance.randrange(len(node))
-        if way == 0:
-            return type(node)([*node[:at], *node[at + 1 :]])
-        if way == 1:
-            return type(node)([*node[:at], any_value(chance), *node[at:]])
-        return type(node)([*node[:at], *[node[at]] * chance.choice((2, 25)), *node[at + 1 :]])
-    if isinstance(node, str) and way < 2:
-        at = chance.randrange(len(node) + 1)
-        return node[:at] + chance.choice(TEXTS) + node[at:]
-    if isinstance(node, str) and way == 2:
-        return node[: chance.randrange(len(node) + 1)]
-    return any_value(chance)
+    if chance.randrange(3) == 0 or not node:
+        return any_value(chance)
+    if isinstance(node, dict):
+        return _bent_dict(chance, node)
+    if isinstance(node, list):
+        return _bent_list(chance, node)
+    return _bent_text(chance, node) if isinstance(node, str) else any_value(chance)
+
+
+def _bent_dict(chance: Random, node: dict[Any, Any]) -> dict[Any, Any]:
+    key, other = chance.choice(list(node)), chance.choice(_KEYS)
+    ways: tuple[Callable[[], dict[Any, Any]], ...] = (
+        lambda: {name: value for name, value in node.items() if name != key},
+        lambda: {**node, other: node[key]},
+        lambda: {other if name == key else name: value for name, value in node.items()},
+        lambda: {**node, key: any_value(chance)},
+    )
+    return chance.choice(ways)()
+
+
+def _bent_list(chance: Random, node: list[Any]) -> list[Any]:
+    at = chance.randrange(len(node))
+    middle = chance.choice(([], [any_value(chance), node[at]], [node[at]] * 2, [node[at]] * 25))
+    return type(node)([*node[:at], *middle, *node[at + 1 :]])
+
+
+def _bent_text(chance: Random, node: str) -> str:
+    at = chance.randrange(len(node) + 1)
+    return chance.choice((node[:at], node[:at] + chance.choice(TEXTS) + node[at:]))
 
 
 def any_value(chance: Random) -> Any:
@@ -188,7 +264,9 @@ def json_of(chance: Random, tree: Any) -> bytes:
 
 def msgpack_of(chance: Random, tree: Any) -> bytes:
     """A tree as MessagePack, with texts as text or as bytes."""
-    return bytes(msgpack.packb(_packable(chance, tree), use_bin_type=chance.randrange(4) > 0, unicode_errors="surrogatepass"))
+    has_binary = chance.randrange(4) > 0
+    packed: bytes = msgpack.packb(_packable(chance, tree), use_bin_type=has_binary, unicode_errors="surrogatepass")
+    return packed
 
 
 def _packable(chance: Random, tree: Any) -> Any:
@@ -199,7 +277,9 @@ def _packable(chance: Random, tree: Any) -> Any:
     if isinstance(tree, list):
         return [_packable(chance, value) for value in tree]
     if isinstance(tree, int) and not -(2**63) <= tree < 2**64:
-        return msgpack.ExtType(chance.choice((0, 1, 127)), chance.choice((b"", b"x", b"12345678", b"\xff" * 8, b"x" * 16)))
+        return msgpack.ExtType(
+            chance.choice((0, 1, 127)), chance.choice((b"", b"x", b"12345678", b"\xff" * 8, b"x" * 16))
+        )
     return tree
 
 
@@ -274,7 +354,11 @@ def _bent_fields(chance: Random, fields: list[_Field]) -> list[_Field]:
     at = chance.randrange(len(fields))
     field = fields[at]
     if isinstance(field.content, list) and chance.randrange(4):
-        return [*fields[:at], _Field(field.number, 2, _bent_fields(chance, field.content), field.lie), *fields[at + 1 :]]
+        return [
+            *fields[:at],
+            _Field(field.number, 2, _bent_fields(chance, field.content), field.lie),
+            *fields[at + 1 :],
+        ]
     way = chance.randrange(7)
     if way == 0:
         return [*fields[:at], *fields[at + 1 :]]
@@ -298,7 +382,11 @@ def _any_field(chance: Random, field: _Field) -> _Field:
         return _Field(field.number, 0, chance.choice(EDGES))
     if field.kind in {1, 5}:
         size = len(field.content)
-        return _Field(field.number, field.kind, (chance.choice((0x7FF8 << 48, 0x7FF0 << 48, *EDGES)) % 256**size).to_bytes(size, "little"))
+        return _Field(
+            field.number,
+            field.kind,
+            (chance.choice((0x7FF8 << 48, 0x7FF0 << 48, *EDGES)) % 256**size).to_bytes(size, "little"),
+        )
     content = b"".join(map(_written, field.content)) if isinstance(field.content, list) else field.content
     return _Field(field.number, 2, bent_bytes(chance, [content, chance.choice(TEXTS).encode(errors="surrogatepass")]))
 

@@ -49,8 +49,20 @@ LINES = (
 
 #: Events as loggers write them.
 EVENTS: tuple[dict[str, Any], ...] = (
-    {"time": "2026-02-27T10:01:02.003Z", "level": "info", "message": "order 17 paid by user 7", "user": 7, "ip": "10.0.0.1"},
-    {"@timestamp": "2026-02-27T10:01:02Z", "log.level": "ERROR", "message": "x", "service": {"name": "shop"}, "tags": ["a", 1]},
+    {
+        "time": "2026-02-27T10:01:02.003Z",
+        "level": "info",
+        "message": "order 17 paid by user 7",
+        "user": 7,
+        "ip": "10.0.0.1",
+    },
+    {
+        "@timestamp": "2026-02-27T10:01:02Z",
+        "log.level": "ERROR",
+        "message": "x",
+        "service": {"name": "shop"},
+        "tags": ["a", 1],
+    },
     {"ts": 1772359200.25, "msg": "slow 12 ms", "severity_number": 9, "trace_id": TRACE, "span_id": SPAN, "n": None},
     {"timestamp": 1772359200123, "severity": 4, "log": {"message": "deep 5", "level": "warn"}, "é": "日本"},
     {"event": "login", "ok": True, "user": {"id": "u77", "mail": "a@b.co"}, "levelno": 40, "_raw": "raw 8"},
@@ -60,13 +72,18 @@ EVENTS: tuple[dict[str, Any], ...] = (
 )
 
 CSV = (
-    b"time,level,message,n\n2026-02-27T10:01:02Z,info,paid 12,1\n2026-02-27T10:01:03Z,error,\"a, \"\"b\"\"\nc\",2\n",
+    b'time,level,message,n\n2026-02-27T10:01:02Z,info,paid 12,1\n2026-02-27T10:01:03Z,error,"a, ""b""\nc",2\n',
     b"ts;msg;user\n1772359200;x;7\n1772359201;y;8\n",
     b"a\tb\n1\t2\n",
     b"message\nonly\n",
 )
 
-_RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}, {"key": "host.name", "value": {"stringValue": "web-1"}}]}
+_RESOURCE = {
+    "attributes": [
+        {"key": "service.name", "value": {"stringValue": "shop"}},
+        {"key": "host.name", "value": {"stringValue": "web-1"}},
+    ]
+}
 _SCOPE = {"name": "lib", "version": "1", "attributes": [{"key": "k", "value": {"intValue": "5"}}]}
 _ATTRIBUTES = [
     {"key": "user.id", "value": {"stringValue": "u7"}},
@@ -128,7 +145,9 @@ OTLP: dict[Signal, tuple[dict[str, Any], ...]] = {
                                     "startTimeUnixNano": str(NS),
                                     "endTimeUnixNano": str(NS + 5),
                                     "attributes": _ATTRIBUTES,
-                                    "events": [{"timeUnixNano": str(NS), "name": "exception", "attributes": _ATTRIBUTES[:1]}],
+                                    "events": [
+                                        {"timeUnixNano": str(NS), "name": "exception", "attributes": _ATTRIBUTES[:1]}
+                                    ],
                                     "links": [{"traceId": TRACE, "spanId": SPAN}],
                                     "status": {"code": 2, "message": "bad"},
                                 }
@@ -148,18 +167,34 @@ OTLP: dict[Signal, tuple[dict[str, Any], ...]] = {
                         {
                             "scope": _SCOPE,
                             "metrics": [
-                                {"name": "g", "unit": "1", "gauge": {"dataPoints": [{**_TIMES, "asDouble": 1.5, "attributes": _ATTRIBUTES}]}},
+                                {
+                                    "name": "g",
+                                    "unit": "1",
+                                    "gauge": {"dataPoints": [{**_TIMES, "asDouble": 1.5, "attributes": _ATTRIBUTES}]},
+                                },
                                 {
                                     "name": "s",
-                                    "sum": {"dataPoints": [{**_TIMES, "asInt": "7"}], "aggregationTemporality": 2, "isMonotonic": True},
+                                    "sum": {
+                                        "dataPoints": [{**_TIMES, "asInt": "7"}],
+                                        "aggregationTemporality": 2,
+                                        "isMonotonic": True,
+                                    },
                                 },
                                 {"name": "h", "histogram": {"dataPoints": [_SPREAD], "aggregationTemporality": 1}},
-                                {"name": "e", "exponentialHistogram": {"dataPoints": [_SPREAD], "aggregationTemporality": 2}},
+                                {
+                                    "name": "e",
+                                    "exponentialHistogram": {"dataPoints": [_SPREAD], "aggregationTemporality": 2},
+                                },
                                 {
                                     "name": "q",
                                     "summary": {
                                         "dataPoints": [
-                                            {**_TIMES, "count": "3", "sum": 4.5, "quantileValues": [{"quantile": 0.5, "value": 1.0}]}
+                                            {
+                                                **_TIMES,
+                                                "count": "3",
+                                                "sum": 4.5,
+                                                "quantileValues": [{"quantile": 0.5, "value": 1.0}],
+                                            }
                                         ]
                                     },
                                 },
@@ -192,7 +227,11 @@ LOKI: tuple[dict[str, Any], ...] = (
             {"stream": {"service_name": "pay"}, "values": [[str(NS), '{"level":"warn","msg":"three"}']]},
         ]
     },
-    {"streams": [{"labels": '{app="shop",x="y\\"z"}', "entries": [{"ts": "2026-02-27T10:01:02.000000003Z", "line": "old"}]}]},
+    {
+        "streams": [
+            {"labels": '{app="shop",x="y\\"z"}', "entries": [{"ts": "2026-02-27T10:01:02.000000003Z", "line": "old"}]}
+        ]
+    },
 )
 
 
@@ -215,7 +254,9 @@ def write_messages(version: int) -> tuple[bytes, ...]:
         for name in ("up", "down"):
             series = message.timeseries.add()
             labels = {**names, "__name__": name}
-            series.labels.extend(Label(name=n.encode(), value=v.encode()).SerializeToString() for n, v in labels.items())
+            series.labels.extend(
+                Label(name=n.encode(), value=v.encode()).SerializeToString() for n, v in labels.items()
+            )
             series.samples.add(value=1.5, timestamp=MS)
             series.samples.add(value=float("nan"), timestamp=MS + 1)
             series.histograms.add(count_int=2, sum=3.5, timestamp=MS)
@@ -234,15 +275,27 @@ BULK: tuple[tuple[dict[str, Any], ...], ...] = (
 )
 
 SPLUNK: tuple[dict[str, Any], ...] = (
-    {"time": 1772359200.123, "host": "web-1", "source": "/x", "sourcetype": "nginx", "index": "main", "event": "paid 12"},
+    {
+        "time": 1772359200.123,
+        "host": "web-1",
+        "source": "/x",
+        "sourcetype": "nginx",
+        "index": "main",
+        "event": "paid 12",
+    },
     {"time": "1772359200", "event": {"message": "no", "level": "error", "user": 7}, "fields": {"a": "b", "l": ["x"]}},
     {"event": "metric", "fields": {"metric_name": "cpu", "_value": 1.5, "metric_name:mem": 7}},
 )
 
 DATADOG: tuple[dict[str, Any], ...] = (
     {
-        **{"message": "paid 12", "status": "warn", "timestamp": MS, "hostname": "web-1", "service": "shop"},
-        **{"ddsource": "python", "ddtags": "env:prod,version:1,env:x,bare"},
+        "message": "paid 12",
+        "status": "warn",
+        "timestamp": MS,
+        "hostname": "web-1",
+        "service": "shop",
+        "ddsource": "python",
+        "ddtags": "env:prod,version:1,env:x,bare",
     },
     {"message": '{"level":"error","msg":"inner 5","dd":{"trace_id":"123"}}', "service": "pay"},
     {"message": {"text": "t"}, "timestamp": "2026-02-27T10:01:02Z", "status": 3},
@@ -250,8 +303,17 @@ DATADOG: tuple[dict[str, Any], ...] = (
 
 GELF: tuple[dict[str, Any], ...] = (
     {
-        **{"version": "1.1", "host": "web-1", "short_message": "short 5", "full_message": "full\nlines", "level": 3},
-        **{"timestamp": 1772359200.123, "_user_id": 9001, "_service": "shop", "_trace_id": TRACE, "line": 7, "file": "a.py"},
+        "version": "1.1",
+        "host": "web-1",
+        "short_message": "short 5",
+        "full_message": "full\nlines",
+        "level": 3,
+        "timestamp": 1772359200.123,
+        "_user_id": 9001,
+        "_service": "shop",
+        "_trace_id": TRACE,
+        "line": 7,
+        "file": "a.py",
     },
     {"host": "", "short_message": "x", "facility": "f", "_container_name": "c", "_message": "y"},
 )
@@ -260,9 +322,17 @@ GELF: tuple[dict[str, Any], ...] = (
 FLUENT: tuple[list[Any], ...] = (
     ["app.web", 1772186414, {"message": "one 1", "level": "error"}],
     ["app.web", 1772186414, {"log": "two", "container_name": "/c"}, {"chunk": "abc=", "size": 1}],
-    ["app.web", [[1772186414, {"log": "a"}], [1772186415.5, EVENTS[0]]], {"chunk": "p8n9gmxTQVC8/nh2wlKKeQ==", "size": 2}],
+    [
+        "app.web",
+        [[1772186414, {"log": "a"}], [1772186415.5, EVENTS[0]]],
+        {"chunk": "p8n9gmxTQVC8/nh2wlKKeQ==", "size": 2},
+    ],
     ["app", Packed([[1772186414, EVENTS[1]], [2**70, EVENTS[4]]]), {"chunk": "x"}],
-    ["flb", Packed([[[1772186414, {"otlp": {"a": 1}}], {"log": "m 7"}], [[2**70, {}], {}]]), {"fluent_signal": 0, "size": 2}],
+    [
+        "flb",
+        Packed([[[1772186414, {"otlp": {"a": 1}}], {"log": "m 7"}], [[2**70, {}], {}]]),
+        {"fluent_signal": 0, "size": 2},
+    ],
     ["tag", Packed([[1772186414, {"m": "z"}]]), {"compressed": "text"}],
 )
 PINGS: tuple[list[Any], ...] = (
@@ -273,7 +343,9 @@ PINGS: tuple[list[Any], ...] = (
 
 def journal_entries() -> tuple[bytes, ...]:
     """Entries of journald's export format; one has a field in binary."""
-    head = f"__CURSOR=s={1:032x};i=1\n__REALTIME_TIMESTAMP={NS // 1000}\n_HOSTNAME=web-1\nPRIORITY=4\n_PID=41\n".encode()
+    head = (
+        f"__CURSOR=s={1:032x};i=1\n__REALTIME_TIMESTAMP={NS // 1000}\n_HOSTNAME=web-1\nPRIORITY=4\n_PID=41\n".encode()
+    )
     tail = b"SYSLOG_IDENTIFIER=shopd\n_SYSTEMD_UNIT=shop.service\n"
     message = b"two\nlines"
     return (

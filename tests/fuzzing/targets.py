@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import shutil
 import struct
 import tempfile
@@ -80,7 +79,7 @@ def _of_bytes(*given: bytes) -> Make:
 
 def _of_trees(trees: Sequence[Any], write: Callable[[Random, Any], bytes] = json_of) -> Make:
     """Trees that are bent, and written; half of them are bent again as bytes."""
-    plain = [write(Random(0), tree) for tree in trees]  # noqa: S311 -- no secret
+    plain = [write(Random(0), tree) for tree in trees]
 
     def make(chance: Random) -> bytes:
         data = write(chance, bent_tree(chance, chance.choice(trees)))
@@ -104,10 +103,11 @@ def _ndjson(chance: Random, rows: Any) -> bytes:
 def _events(chance: Random, event: Any) -> bytes:
     """Lines of one shape with digits of their own, as one program writes them."""
     line = json_of(chance, event)
-    lines = [line]
-    for _ in range(chance.randrange(3)):
-        lines.append(bytes(chance.randrange(48, 58) if 48 < byte < 58 and chance.randrange(3) == 0 else byte for byte in line))
-    return b"\n".join(lines)
+    return b"\n".join((line, *(_with_other_digits(chance, line) for _ in range(chance.randrange(3)))))
+
+
+def _with_other_digits(chance: Random, line: bytes) -> bytes:
+    return bytes(chance.randrange(48, 58) if 48 < byte < 58 and chance.randrange(3) == 0 else byte for byte in line)
 
 
 _MADE_OF_EVENTS = _of_trees(seeds.EVENTS, _events)
@@ -208,7 +208,9 @@ class _Datagrams:
 
 
 def _datagrams(chance: Random) -> bytes:
-    message = chance.choice((json_of(chance, bent_tree(chance, chance.choice(seeds.GELF))), seeds.in_json(*seeds.GELF)[0]))
+    message = chance.choice(
+        (json_of(chance, bent_tree(chance, chance.choice(seeds.GELF))), seeds.in_json(*seeds.GELF)[0])
+    )
     message = chance.choice((message, gzip.compress(message, 1), zlib.compress(message)))
     size = chance.choice((20, 50, 200, 1000))
     pieces = [message[at : at + size] for at in range(0, len(message), size)] or [b""]
@@ -282,7 +284,7 @@ def _compressed(encoding: str) -> Make:
         "snappy": cramjam.snappy.compress_raw,
     }
     write = compress[encoding]
-    texts = (b"", b"x", "\n".join(seeds.LINES).encode(), b"abc" * 300, bytes(3 * 2**20), Random(0).randbytes(500))  # noqa: S311
+    texts = (b"", b"x", "\n".join(seeds.LINES).encode(), b"abc" * 300, bytes(3 * 2**20), Random(0).randbytes(500))
     given = [bytes(write(text)) for text in texts]
     given += [given[1] + given[2], given[1] * 50]
     return lambda chance: bent_bytes(chance, given)
@@ -368,7 +370,11 @@ def targets() -> dict[str, Target]:
     found = [
         *(Target(f"plain-{form}", make, partial(_plain, form)) for form, make in _FORMATS),
         *(
-            Target(f"otlp-{signal.name.lower()}-{form}", _of_messages(seeds.otlp_messages(signal)) if form == "protobuf" else _of_trees(seeds.OTLP[signal]), partial(_otlp, signal, form))
+            Target(
+                f"otlp-{signal.name.lower()}-{form}",
+                _of_messages(seeds.otlp_messages(signal)) if form == "protobuf" else _of_trees(seeds.OTLP[signal]),
+                partial(_otlp, signal, form),
+            )
             for signal in Signal
             for form in _FORMS
         ),
@@ -376,9 +382,17 @@ def targets() -> dict[str, Target]:
         Target("loki-json", _of_trees(seeds.LOKI), partial(_loki, True)),
         Target("elasticsearch-bulk", _of_trees([list(rows) for rows in seeds.BULK], _ndjson_or_one), _bulk),
         Target("elasticsearch-document", _of_trees(seeds.EVENTS), _document),
-        Target("splunk-event", _of_trees(splunk, _ndjson_or_one), lambda data, limits: decode_events(data, Origin(), limits)),
+        Target(
+            "splunk-event",
+            _of_trees(splunk, _ndjson_or_one),
+            lambda data, limits: decode_events(data, Origin(), limits),
+        ),
         Target("splunk-raw", _MADE_OF_LINES, lambda data, limits: decode_raw(data, Origin(host="web-1"), limits)),
-        Target("datadog", _of_trees([list(seeds.DATADOG), seeds.DATADOG[0]]), lambda data, limits: decode_datadog(data, Beside(), limits)),
+        Target(
+            "datadog",
+            _of_trees([list(seeds.DATADOG), seeds.DATADOG[0]]),
+            lambda data, limits: decode_datadog(data, Beside(), limits),
+        ),
         Target("prometheus-1", _of_messages(seeds.write_messages(1)), partial(_write, 1)),
         Target("prometheus-2", _of_messages(seeds.write_messages(2)), partial(_write, 2)),
         Target("gelf-http", _of_trees([list(seeds.GELF), seeds.GELF[0]], _ndjson_or_one), gelf.decode_gelf),

@@ -7,7 +7,7 @@ import pytest
 from tests.fuzzing.run import fuzz
 from tests.fuzzing.targets import targets
 
-_INPUTS = 100
+_INPUTS = 200
 _TARGETS = targets()
 
 

@@ -88,5 +88,10 @@ def test_units_may_be_mixed() -> None:
     assert read_times([1704164645, 1704164645500, 1704164645500000]).to_list() == [DAY, HALF, HALF]
 
 
+def test_the_last_time_there_is_does_not_depend_on_its_neighbours() -> None:
+    last = 2**63 - 1
+    assert read_times([last]).to_list() == read_times([last, 0.5]).to_list()[:1]
+
+
 def test_no_values_are_no_times() -> None:
     assert read_times([]).to_list() == []
