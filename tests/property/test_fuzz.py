@@ -7,7 +7,7 @@ import pytest
 from tests.fuzzing.run import fuzz
 from tests.fuzzing.targets import targets
 
-_INPUTS = 200
+_INPUTS = 80
 _TARGETS = targets()
 
 
