@@ -22,7 +22,7 @@ from ingest.stamps import nothing, times_of_numbers, times_of_parts
 from tocsin.record import LINES
 
 _TOKEN = re.compile(r'"[^"\\]*"|[{}\[\],:]|[^\s{}\[\],:"\\]+')
-_NUMBER = re.compile(r"-?0+(\.0+)?(?:[eE][+-]?0+)?")
+_NUMBER = re.compile(r"-?0+(\.0+)?([eE][+-]?0+)?")
 _WORDS = {"true": True, "false": False, "null": None}
 _MAY_BE_LARGE = re.compile(r"[eE]\+?0{3}|[0-9]{200}")  # of a number in a skeleton
 _ISO = re.compile(r"0000-00-00([T ])00:00:00(?:[.,](0{1,9}))?(Z|[+-]00:?00)?")
@@ -248,7 +248,7 @@ class _Members:
             raise _Unfit  # it has so many digits and an e that it looks like an id
         if _MAY_BE_LARGE.search(self._text, start, end):
             raise _Unfit  # whether it is within the range of numbers depends on its digits
-        return 0.0 if number[1] else 0
+        return 0.0 if number[1] or number[2] else 0
 
     def _sign(self, at: int) -> str:
         return self._text[self._tokens[at][0]]

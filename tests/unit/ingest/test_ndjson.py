@@ -98,10 +98,16 @@ def test_only_valid_lines_are_left_for_later(line: str, is_left: bool) -> None: 
 
 
 def test_a_number_out_of_range_makes_a_line_text() -> None:
-    lines = [f'{{"msg":"x","n":{n}}}' for n in ("1e307", "5e309", "[1,5e309]", "-1E+400")] * 2
+    lines = [f'{{"msg":"x","n":{n}}}' for n in ("1e307", "5e309", "[1,5e309]", "[123456e400]")] * 2
     body = "\n".join(lines).encode()
     taken = take_plain(body, content_type="application/x-ndjson", options=PlainOptions(), limits=Limits())
     assert taken.unread is not None
     found = UnreadObjects().read(taken.lines["body"], "msg")
     assert found["body"].to_list() == ["x", *lines[1:4]] * 2
     assert [json.loads(text) for text in found["attributes"]] == [{"n": 1e307}, {}, {}, {}] * 2
+
+
+def test_a_level_with_an_exponent_is_read_as_a_number() -> None:
+    lines = [f'{{"msg":"x","level":{level}}}' for level in ("3e0", "5e-3", "4E+1", "3.5e0")] * 2
+    found = UnreadObjects().read(pl.Series(lines), None)
+    same(found, alone([json.loads(line) for line in lines]))
