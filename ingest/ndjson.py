@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from ingest.conventions import Asked, Reader, Row, roles_of, to_lines
-from ingest.pieces import Codes, cut, cut_some, lists, spread
+from ingest.pieces import Codes, cut, cut_some, lists, offsets_in, spread
 from ingest.skeleton import collapse, skeletons
 from ingest.stamps import nothing, times_of_numbers, times_of_parts
 from tocsin.record import LINES
@@ -256,7 +256,7 @@ class _Members:
 
 def _shape(skeleton: str, members: _Members, asked: Asked) -> _Shape:
     roles = roles_of(tuple(members.document), asked)
-    offsets = _offsets(skeleton)
+    offsets = offsets_in(skeleton)
 
     def place(member: _Member) -> Place:
         return offsets[member.first], offsets[member.last] - offsets[member.first]
@@ -395,13 +395,3 @@ def _attributes(bodies: pl.Series, codes: Codes, shapes: Sequence[_Shape]) -> pl
     table = np.array([place for shape in shapes for place in shape.kept], np.int32)[picked]
     pieces = cut(bodies.gather(rows), table[:, 0], table[:, 1])
     return lists(rows, pieces, len(bodies)).list.join("")
-
-
-def _offsets(text: str) -> Sequence[int]:
-    """The byte at which each character begins."""
-    if text.isascii():
-        return range(len(text) + 1)
-    offsets = [0]
-    for character in text:
-        offsets.append(offsets[-1] + len(character.encode()))
-    return offsets

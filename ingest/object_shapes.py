@@ -25,7 +25,7 @@ from ingest.events import (
     status_name,
     take_apart,
 )
-from ingest.pieces import Codes
+from ingest.pieces import Codes, offsets_in
 from ingest.plans import OWN, Constants, Extent, Place, Plan, entity_table, parameter_table
 from ingest.skeleton import collapse, skeletons
 from ingest.values import Span
@@ -164,7 +164,7 @@ def _behind(skeleton: str, tokens: Sequence[tuple[int, int]], at: int) -> int:
 
 
 def _shape(event: Event, leaves: Sequence[tuple[int, int]], skeleton: str) -> ObjectShape:
-    offsets = _offsets(skeleton)
+    offsets = offsets_in(skeleton)
     bytes_of = [(offsets[start], offsets[end] - offsets[start]) for start, end in leaves]
     texts: list[str] = []
     places: list[tuple[str, Place]] = []
@@ -242,13 +242,3 @@ def _parameters(
         else:
             last = min(end, start + PARAMETER_CHARS_MAX)
             yield offsets[start], offsets[last] - offsets[start]
-
-
-def _offsets(text: str) -> Sequence[int]:
-    """The byte at which each character begins."""
-    if text.isascii():
-        return range(len(text) + 1)
-    offsets = [0]
-    for character in text:
-        offsets.append(offsets[-1] + len(character.encode()))
-    return offsets

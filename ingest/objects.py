@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ from ingest.reading import READ, stream_numbers
 from ingest.templates import StreamTemplates
 
 _OWN_PREFIXES = ("trace:", "span:")
+
+_ESCAPED = re.compile(r"\\(?:u0000|.)")  # a backslash that is text itself comes in two
 
 Document = dict[str, Any]
 
@@ -211,7 +214,9 @@ def _number(text: str) -> int | float | str:
 
 
 def read_object(text: str) -> Document | None:
-    """The object that a text is, or None."""
+    """The object that a text is, or None; its texts and keys are without NUL."""
+    if r"\u0000" in text:
+        text = _ESCAPED.sub(lambda escaped: r"\ufffd" if escaped[0] == r"\u0000" else escaped[0], text)
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:

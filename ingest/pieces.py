@@ -11,6 +11,16 @@ Codes = np.typing.NDArray[np.uint32]
 Offsets = np.typing.NDArray[np.integer]
 
 
+def offsets_in(text: str) -> Sequence[int]:
+    """The byte at which each character begins."""
+    if text.isascii():
+        return range(len(text) + 1)
+    offsets = [0]
+    for character in text:
+        offsets.append(offsets[-1] + len(character.encode()))
+    return offsets
+
+
 def cut(texts: pl.Series, starts: Offsets, lengths: Offsets) -> pl.Series:
     """The bytes [start, start + length) of each text; they must begin and end between characters."""
     frame = pl.DataFrame({"text": texts.cast(pl.Binary), "start": starts, "length": lengths})

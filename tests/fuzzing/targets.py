@@ -120,6 +120,11 @@ def _any_plain(chance: Random) -> bytes:
     return chance.choice((_MADE_OF_EVENTS, _MADE_OF_LINES, _MADE_OF_CSV, _MADE_OF_ARRAYS))(chance)
 
 
+def _any_line(chance: Random) -> bytes:
+    """Text, and objects that the parser finds in text."""
+    return chance.choice((_MADE_OF_LINES, _MADE_OF_EVENTS))(chance)
+
+
 # What is done with them
 
 
@@ -360,7 +365,7 @@ _FORMATS: tuple[tuple[Format, Make], ...] = (
     ("ndjson", _MADE_OF_EVENTS),
     ("json", _MADE_OF_ARRAYS),
     ("csv", _MADE_OF_CSV),
-    ("text", _MADE_OF_LINES),
+    ("text", _any_line),
 )
 
 

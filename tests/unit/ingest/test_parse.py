@@ -330,3 +330,9 @@ def test_letters_of_several_bytes_are_not_cut_in_two() -> None:
     assert records["body"].to_list() == bodies
     for parameters in records["parameters"].to_list():
         assert all(parameter.rstrip("…") in word + "é" + word + "x" + word + "xx" + word for parameter in parameters)
+
+
+def test_nul_in_an_object_is_left_out_of_what_is_read() -> None:
+    records = parsed([r'{"a\u0000b":"x\u0000y","user":"u\u00007"}', r'{"a":"x\\u0000y"}'])
+    assert records["parameters"].to_list() == [["x\ufffdy", "u\ufffd7"], [r"x\u0000y"]]
+    assert not any("\0" in entity for entity in records["entities"].explode())
