@@ -7,7 +7,7 @@ import pytest
 from tests.fuzzing.run import fuzz
 from tests.fuzzing.targets import targets
 
-_INPUTS = 80
+_INPUTS = 60
 _TARGETS = targets()
 
 
