@@ -41,15 +41,16 @@ def show(found: Result) -> None:
 
 def main() -> None:
     """Run the targets, one after the other."""
+    every = targets()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=20_000, help="of each target")
-    parser.add_argument("--target", nargs="+", help="default: all", choices=list(targets()), metavar="NAME")
+    parser.add_argument("--target", nargs="+", help="default: all", choices=list(every), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(HEAD)
     fallen = 0
-    for name in options.target or targets():
-        found = fuzz(targets()[name], options.inputs, options.seed)
+    for name in options.target or every:
+        found = fuzz(every[name], options.inputs, options.seed)
         show(found)
         fallen += len(found.falls)
     sys.exit(fallen > 0)

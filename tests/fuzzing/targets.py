@@ -6,6 +6,7 @@ import gzip
 import shutil
 import struct
 import tempfile
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -338,6 +339,7 @@ class _Segments:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        weakref.finalize(self, shutil.rmtree, self._folder)
 
     def take(self, data: bytes, _limits: Limits) -> list[Part]:
         segment_path(self._folder, 0).write_bytes(data)
@@ -349,9 +351,6 @@ class _Segments:
         finally:
             reader.close()
         return []
-
-    def close(self) -> None:
-        shutil.rmtree(self._folder)
 
 
 def _nul_ended(chance: Random, messages: Any) -> bytes:
