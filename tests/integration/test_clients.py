@@ -20,8 +20,8 @@ from service.lock import owner_of
 from tests.integration.test_run import STOP_S_MAX, Running, command, service, wait_for
 from tests.senders import CLIENTS, Client, Keeps, LostError, Place, free_port
 
-PAUSE_S = 0.1  # between two messages of a client
-ENOUGH = 6  # messages of each client before, and after, what happens to the service
+PAUSE_S = 0.2  # between two messages of a client
+ENOUGH = 4  # messages of each client before, and after, what happens to the service
 
 pytestmark = pytest.mark.filterwarnings("ignore:`LoggingHandler` in `opentelemetry-sdk` is deprecated")
 
