@@ -206,11 +206,8 @@ def _names(shape: ObjectShape, numbers: Sequence[str | None], known: StreamTempl
     )
 
 
-def _number(text: str) -> int | float | str:
-    try:
-        return int(text)
-    except ValueError:
-        return text
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def read_object(text: str) -> Document | None:
