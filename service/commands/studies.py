@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -59,6 +60,7 @@ def bench(
 
     Example: tocsin bench e2e --quick
     """
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # as the worker has it; read when polars is first imported
     study = _found(name, BENCHES, "benchmark")
     log_warnings_only()
     result = study(quick=quick)

@@ -22,7 +22,7 @@ import pytest
 
 from service.lock import owner_of
 
-START_S_MAX = 60.0
+START_S_MAX = 180.0
 STOP_S_MAX = 40.0
 
 

@@ -52,7 +52,7 @@ def test_the_whole_line_is_measured_with_its_peers_and_its_parts() -> None:
 @pytest.mark.slow
 def test_taking_lines_is_measured_by_size_and_senders() -> None:
     result = ingest(quick=True, shapes=[(100, 2)])
-    assert [row["unit"] for row in result["rows"]] == ["lines/s", "lines/s", "ms"] * 4
+    assert [row["unit"] for row in result["rows"]] == [*["lines/s", "ms"] * 4, "lines/s"]
     assert all(one["ratio"] > 0 for one in result["ratios"])
 
 
