@@ -97,7 +97,9 @@ async def ingest(stream: str, request: Request, caller: Annotated[Caller, Depend
     content_type = request.headers.get("content-type", "")
     limits = parts.services.limits
     taken = await parts.intake.take(
-        request, sender, lambda body: take_plain(body, content_type=content_type, options=options, limits=limits)
+        request,
+        sender,
+        lambda body: take_plain(body, stream=sender.stream, content_type=content_type, options=options, limits=limits),
     )
     return Response(orjson.dumps(_answer(taken)), media_type="application/json")
 

@@ -24,7 +24,6 @@ from api.problems import ProblemError, busy
 from api.settings import ApiSettings
 from ingest.batch import Batch, Part, Rejected, encode, encode_all
 from ingest.limits import Limits, decompress
-from ingest.plain import Taken
 
 T = TypeVar("T")
 
@@ -32,7 +31,7 @@ ENCODINGS = ("", "identity", "gzip", "zstd", "deflate", "snappy")
 _IDENTITY = re.compile(r"[\x21-\x7e]{1,128}\Z")
 
 #: What a protocol brings: the decompressed body to what is in it.
-Decoder = Callable[[bytes], Taken]
+Decoder = Callable[[bytes], Part]
 
 
 #: The same for a protocol that brings lines of several streams at once.
@@ -163,18 +162,7 @@ class Intake:
             parts = tuple(
                 part for part in decoder(decompress(body, encoding, self._limits)) if part.lines.height or part.rejected
             )
-            batches = [
-                Batch(
-                    tenant=tenant,
-                    stream=part.stream,
-                    observed_time=observed_time,
-                    identity=None,
-                    fingerprint=fingerprint,
-                    lines=part.lines,
-                    rejected=part.rejected,
-                )
-                for part in parts
-            ]
+            batches = [part.batch(tenant, observed_time, fingerprint) for part in parts]
             return parts, encode_all(batches) if batches else b""
 
         parts, payload = await self._in_thread(decode)
@@ -226,17 +214,8 @@ class Intake:
         fingerprint = _fingerprint(body)
 
         def decode() -> tuple[Batch, bytes]:
-            taken = decoder(decompress(body, encoding, self._limits))
-            batch = Batch(
-                tenant=sender.tenant,
-                stream=sender.stream,
-                observed_time=observed_time,
-                identity=sender.identity,
-                fingerprint=fingerprint,
-                lines=taken.lines,
-                rejected=taken.rejected,
-                unread=taken.unread,
-            )
+            part = decoder(decompress(body, encoding, self._limits))
+            batch = part.batch(sender.tenant, observed_time, fingerprint, sender.identity)
             return batch, encode(batch)
 
         # A small compressed body may hold a large one, so only the others are decoded in place.

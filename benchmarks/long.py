@@ -11,13 +11,9 @@ import argparse
 import itertools
 import time
 
-import polars as pl
-
-from ingest.batch import Batch
 from ingest.parse import Parser
-from service.bench_parse import NOW, samples
+from service.bench_parse import batch_of, samples
 from service.load import memory_mb
-from tocsin.record import LINES
 
 
 def main() -> None:
@@ -30,7 +26,7 @@ def main() -> None:
     streams = [(sample.name, sample.batches(lines)) for sample in samples()]
     print("million lines   resident MB   lines/s since the row before")
     for offset, (name, batches) in enumerate(itertools.cycle(streams)):
-        parser.parse(_batch(name, next(batches)), offset)
+        parser.parse(batch_of(name, next(batches)), offset)
         done += 20_000
         if done >= told + lines // 10:
             spent = time.process_time() - began
@@ -38,13 +34,6 @@ def main() -> None:
             told, began = done, time.process_time()
         if done >= lines:
             return
-
-
-def _batch(stream: str, bodies: pl.Series) -> Batch:
-    columns = {name: pl.Series([None], dtype=kind).new_from_index(0, len(bodies)) for name, kind in LINES.items()}
-    columns |= {"position": pl.int_range(len(bodies), dtype=pl.UInt32, eager=True), "body": bodies}
-    lines = pl.DataFrame(columns)
-    return Batch(tenant="default", stream=stream, observed_time=NOW, identity=None, fingerprint="", lines=lines)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,19 @@ class Part:
     rejected: tuple[Rejected, ...] = ()
     unread: Unread | None = None
 
+    def batch(self, tenant: str, observed_time: datetime, fingerprint: str, identity: str | None = None) -> Batch:
+        """It as a batch of a tenant; the other arguments are as in `Batch`."""
+        return Batch(
+            tenant=tenant,
+            stream=self.stream,
+            observed_time=observed_time,
+            identity=identity,
+            fingerprint=fingerprint,
+            lines=self.lines,
+            rejected=self.rejected,
+            unread=self.unread,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:

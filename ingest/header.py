@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from ingest.header_forms import LEADS, TAGGED, TAILS, WHOLES, Form
-from ingest.pieces import Codes, cut
+from ingest.pieces import Codes, cut, numbered
 from ingest.severity import SYSLOG, of_level
 from ingest.skeleton import skeletons
 from ingest.stamps import nothing, times_of_numbers, times_of_parts
@@ -89,12 +89,10 @@ def headers(bodies: pl.Series, *, observed_time: datetime) -> pl.DataFrame:
     Returns:
         HEADER, one row a line; nulls where a line does not say.
     """
-    frame = pl.DataFrame({"skeleton": skeletons(bodies)})
-    distinct = frame.unique(maintain_order=True).with_row_index("code")
-    codes = frame.join(distinct, on="skeleton", how="left", maintain_order="left")["code"].to_numpy()
-    found = [_NONE if text.startswith("{") else begin(text) for text in distinct["skeleton"]]
+    codes, distinct = numbered(skeletons(bodies))
+    found = [_NONE if text.startswith("{") else begin(text) for text in distinct]
     observed = pl.Series([observed_time], dtype=TIME).new_from_index(0, len(bodies))
-    starts = [len(text[: header.start].encode()) for text, header in zip(distinct["skeleton"], found, strict=True)]
+    starts = [len(text[: header.start].encode()) for text, header in zip(distinct, found, strict=True)]
     columns = {
         "time": times_in(bodies, codes, found, observed),
         "severity_number": severities_in(bodies, codes, found),

@@ -16,20 +16,18 @@ import numpy as np
 import polars as pl
 
 from ingest.conventions import Asked, Reader, Row, roles_of, to_lines
-from ingest.pieces import Codes, cut, cut_some, lists, offsets_in, spread
-from ingest.skeleton import collapse, skeletons
+from ingest.json_tokens import behind, tokens_of
+from ingest.pieces import Codes, cut, cut_some, lists, numbered, numbered_rows, offsets_in, spread
+from ingest.skeleton import collapse_unknown, skeletons
 from ingest.stamps import nothing, times_of_numbers, times_of_parts
 from tocsin.record import LINES
 
-_TOKEN = re.compile(r'"[^"\\]*"|[{}\[\],:]|[^\s{}\[\],:"\\]+')
 _NUMBER = re.compile(r"-?0+(\.0+)?([eE][+-]?0+)?")
 _WORDS = {"true": True, "false": False, "null": None}
 _MAY_BE_LARGE = re.compile(r"[eE]\+?0{3}|[0-9]{200}")  # of a number in a skeleton
 _ISO = re.compile(r"0000-00-00([T ])00:00:00(?:[.,](0{1,9}))?(Z|[+-]00:?00)?")
 _EPOCH = re.compile(r"(0{9,19})(?:\.(0{1,9}))?")
 _DEPTH_MAX = 16  # deeper objects are read alone
-_CHARS_MAX = 4096  # and so are longer ones
-_SHAPES_MAX = 4096  # remembered of what is asked, each with the text of its skeleton
 _ASKED_MAX = 64  # message fields that senders named
 _NEW_MIN, _NEW_SHARE = 16, 50  # new ones of a body: to make one takes as long as to read 20 lines alone
 
@@ -88,7 +86,15 @@ class _Shaped:
 class UnreadObjects:
     """Reads JSON objects as they were sent; what it remembers is only a memory of pure work."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shapes_max: int, chars_max: int) -> None:
+        """Know nothing yet.
+
+        Args:
+            shapes_max: skeletons remembered of what is asked.
+            chars_max: longer objects are read alone.
+        """
+        self._shapes_max = shapes_max
+        self._chars_max = chars_max
         self._known: dict[Asked, dict[str, _Shape | None]] = {}
 
     def read(self, bodies: pl.Series, message_field: str | None) -> pl.DataFrame:
@@ -108,26 +114,19 @@ class UnreadObjects:
     def _shapes(self, bodies: pl.Series, asked: Asked) -> tuple[list[_Shape | None], Codes]:
         """Shapes by code, and the code of each body."""
         known = self._of(asked)
-        frame = pl.DataFrame({"skeleton": skeletons(bodies)})
-        distinct = frame.unique(maintain_order=True)
-        names = distinct["skeleton"].to_list()
-        new = [at for at, name in enumerate(names) if name not in known]
-        if new:
-            for at, name in zip(new, collapse(distinct["skeleton"].gather(new)).to_list(), strict=True):
-                names[at] = name
+        codes, distinct = numbered(skeletons(bodies))
+        names = collapse_unknown(distinct, known)
         may_be_new = max(_NEW_MIN, len(bodies) // _NEW_SHARE)
         for name in names:
-            if name not in known and may_be_new and len(name) <= _CHARS_MAX:
+            if name not in known and may_be_new and len(name) <= self._chars_max:
                 known[name] = _read(name, asked)
                 may_be_new -= 1
-        coded = distinct.with_row_index("code")
-        codes = frame.join(coded, on="skeleton", how="left", maintain_order="left")["code"].to_numpy()
         return [known.get(name) for name in names], codes
 
     def _of(self, asked: Asked) -> dict[str, _Shape | None]:
         """What is known of objects of which this was asked; begun anew when it is too much."""
         known = self._known.setdefault(asked, {})
-        if len(known) > _SHAPES_MAX or len(self._known) > _ASKED_MAX:
+        if len(known) > self._shapes_max or len(self._known) > _ASKED_MAX:
             self._known = {asked: {}}
         return self._known[asked]
 
@@ -190,7 +189,7 @@ class _Members:
         self.groups: list[list[Path]] = []  # of each object, in order
         self.by_path: dict[Path, _Member] = {}
         self._text = skeleton
-        self._tokens = [match.span() for match in _TOKEN.finditer(skeleton)]
+        self._tokens = tokens_of(skeleton)
         if not skeleton.startswith("{") or "\\" in skeleton:
             raise _Unfit
         self.document = self._object(1, ())[1]
@@ -219,27 +218,21 @@ class _Members:
 
     def _value(self, at: int, path: Path) -> tuple[int, Any]:
         sign = self._sign(at)
-        start, end = self._tokens[at]
         if sign == "{":
             return self._object(at + 1, path)
         if sign == "[":
-            return self._list(at + 1), []
+            end = behind(self._text, self._tokens, at + 1)
+            for inner in range(at + 1, end):
+                if self._sign(inner) in "-0":
+                    self._number(inner)
+            return end, []
+        start, end = self._tokens[at]
         if sign == '"':
             return at + 1, self._text[start + 1 : end - 1]
         word = self._text[start:end]
         if word in _WORDS:
             return at + 1, _WORDS[word]
         return at + 1, self._number(at)
-
-    def _list(self, at: int) -> int:
-        level = 1
-        while level:
-            sign = self._sign(at)
-            level += (sign in "[{") - (sign in "]}")
-            if sign in "-0":
-                self._number(at)
-            at += 1
-        return at
 
     def _number(self, at: int) -> float:
         start, end = self._tokens[at]
@@ -373,19 +366,28 @@ def _severities(
 ) -> tuple[pl.Series, np.typing.NDArray[np.bool_]]:
     """The severity of each line, and whether it could be read where there is one."""
     severity = pl.Series([shape.severity_number for shape in shapes], dtype=pl.Int8).gather(codes)
-    is_read = np.ones(len(bodies), bool)
+    readers: dict[tuple[Reader, type], int] = {}
+    places = [_NOWHERE] * len(shapes)
+    of_code: list[int | None] = [None] * len(shapes)
     for code, shape in enumerate(shapes):
-        if shape.severity is None:
-            continue
-        rows = np.flatnonzero(codes == code)
-        (start, length), read, kind = shape.severity
-        starts, lengths = np.full(len(rows), start), np.full(len(rows), length)
-        texts = cut(bodies.gather(rows), starts, lengths)
-        levels = {text: read(kind(text)) for text in texts.unique().to_list()}
-        found = texts.replace_strict(levels, return_dtype=pl.Int8)
-        is_read[rows] = found.is_not_null().to_numpy()
-        severity = severity.scatter(rows, found)
-    return severity, is_read
+        if shape.severity is not None:
+            places[code], read, kind = shape.severity
+            of_code[code] = readers.setdefault((read, kind), len(readers))
+    if not readers:
+        return severity, np.ones(len(bodies), bool)
+    text = cut_some(bodies, codes, places)
+    of_row = pl.Series(of_code, dtype=pl.UInt32).gather(codes)
+    keys, distinct = numbered_rows(pl.DataFrame({"reader": of_row, "text": text}))
+    known = list(readers)
+    levels = [None if number is None else _level(known[number], one) for number, one in distinct.iter_rows()]
+    stated = pl.Series(levels, dtype=pl.Int8).gather(keys)
+    is_read = (of_row.is_null() | stated.is_not_null()).to_numpy()
+    return stated.zip_with(of_row.is_not_null(), severity), is_read
+
+
+def _level(known: tuple[Reader, type], text: str) -> Any:
+    read, kind = known
+    return read(kind(text))
 
 
 def _attributes(bodies: pl.Series, codes: Codes, shapes: Sequence[_Shape]) -> pl.Series:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 
@@ -25,12 +26,12 @@ from ingest.events import (
     status_name,
     take_apart,
 )
-from ingest.pieces import Codes, offsets_in
+from ingest.json_tokens import behind, tokens_of
+from ingest.pieces import Codes, numbered, offsets_in
 from ingest.plans import OWN, Constants, Extent, Place, Plan, entity_table, parameter_table
-from ingest.skeleton import collapse, skeletons
+from ingest.skeleton import collapse_unknown, skeletons
 from ingest.values import Span
 
-_TOKEN = re.compile(r'"[^"\\]*"|[{}\[\],:]|[^\s{}\[\],:"\\]+')
 _IPV6_LIKE = re.compile(r"\W?[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\W*[0-9]*")
 # New shapes of one call: to make one takes as long as to read 20 objects alone, and objects full of prose never repeat.
 _NEW_MIN, _NEW_SHARE = 64, 50
@@ -70,23 +71,21 @@ class ObjectShapes:
         """Distinct shapes of texts in the order they first appear, and which of them each text has."""
         if len(self._known) > self._shapes_max:
             self._known, self.constants = {}, Constants()
-        frame = pl.DataFrame({"skeleton": skeletons(texts), "text": texts})
-        distinct = frame.unique("skeleton", keep="first", maintain_order=True)
+        codes_of_rows, distinct = numbered(skeletons(texts))
+        first = texts.gather(pl.Series(codes_of_rows).arg_unique())
         codes: dict[str, int] = {}
         found: list[ObjectShape | None] = []
-        of_row = []
+        of_skeleton = []
         may_be_new = max(_NEW_MIN, len(texts) // _NEW_SHARE)
-        for name, text in zip(self._collapsed(distinct["skeleton"]), distinct["text"], strict=True):
+        for name, text in zip(collapse_unknown(distinct, self._known), first, strict=True):
             code = codes.setdefault(name, len(found))
             if code == len(found):
                 if name not in self._known and may_be_new:
                     self._known[name] = _read(text, name)
                     may_be_new -= 1
                 found.append(self._known.get(name))
-            of_row.append(code)
-        coded = distinct.select("skeleton", pl.Series("code", of_row, dtype=pl.UInt32))
-        codes_of_rows = frame.select("skeleton").join(coded, on="skeleton", how="left", maintain_order="left")["code"]
-        return found, codes_of_rows.to_numpy()
+            of_skeleton.append(code)
+        return found, np.array(of_skeleton, np.uint32)[codes_of_rows]
 
     def plan(self, shape: ObjectShape, names: Names) -> Plan:
         """What is cut out of objects of a shape whose naming values are called so."""
@@ -101,14 +100,6 @@ class ObjectShapes:
                 own=shape.own,
             )
         return plan
-
-    def _collapsed(self, distinct: pl.Series) -> list[str]:
-        names = distinct.to_list()
-        new = [at for at, name in enumerate(names) if name not in self._known]
-        if new:
-            for at, name in zip(new, collapse(distinct.gather(new)).to_list(), strict=True):
-                names[at] = name
-        return names
 
 
 def _read(text: str, skeleton: str) -> ObjectShape | None:
@@ -128,7 +119,7 @@ def _read(text: str, skeleton: str) -> ObjectShape | None:
 
 def _leaves(skeleton: str) -> list[tuple[int, int]]:
     """Places of the values in characters, in the order of `take_apart`; quotes are no part of a text."""
-    tokens = [match.span() for match in _TOKEN.finditer(skeleton)]
+    tokens = tokens_of(skeleton)
     found: list[tuple[int, int]] = []
     at, depth = 1, 0
     while at < len(tokens):
@@ -146,21 +137,11 @@ def _leaves(skeleton: str) -> list[tuple[int, int]]:
         if sign == "{" and depth < DEPTH_MAX and skeleton[tokens[at][0]] != "}":
             depth += 1
         elif sign in "[{":
-            at = _behind(skeleton, tokens, at)
+            at = behind(skeleton, tokens, at)
             found.append((start, tokens[at - 1][1]))
         else:
             found.append((start + 1, end - 1) if sign == '"' else (start, end))
     return found
-
-
-def _behind(skeleton: str, tokens: Sequence[tuple[int, int]], at: int) -> int:
-    """The token behind the bracket that closes what was opened before `at`."""
-    level = 1
-    while level:
-        sign = skeleton[tokens[at][0]]
-        level += (sign in "[{") - (sign in "]}")
-        at += 1
-    return at
 
 
 def _shape(event: Event, leaves: Sequence[tuple[int, int]], skeleton: str) -> ObjectShape:

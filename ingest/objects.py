@@ -15,7 +15,7 @@ from ingest.entities import ENTITIES, most_telling
 from ingest.events import entities_of as entities_in_object
 from ingest.events import take_apart
 from ingest.object_shapes import ObjectShape, ObjectShapes
-from ingest.pieces import Codes, cut_some, lists, numbered
+from ingest.pieces import Codes, cut_some, lists, numbered_rows
 from ingest.plans import OWN, Extent, carry_out, entities_of
 from ingest.reading import READ, stream_numbers
 from ingest.templates import StreamTemplates
@@ -83,7 +83,7 @@ def read_shaped(
         streams: templates by batch.
     """
     key = {"shape": objects.codes, "stream": stream_numbers(streams)[batch], **_numbers_in(objects)}
-    codes, distinct = numbered(pl.DataFrame(key))
+    codes, distinct = numbered_rows(pl.DataFrame(key))
     identities, plans = [], []
     for shape, stream, *numbers in distinct.iter_rows():
         known, one = streams[stream], objects.shapes[shape]
@@ -153,7 +153,7 @@ def _are_repeated(
         return np.zeros(len(rows), bool)
     of_body = np.full(count, -1, np.int64)
     of_body[objects.shaped_rows] = objects.codes
-    places, pairs = numbered(pl.DataFrame({"attributes": codes, "body": of_body[rows]}))
+    places, pairs = numbered_rows(pl.DataFrame({"attributes": codes, "body": of_body[rows]}))
     repeated = []
     for one, other in pairs.iter_rows():
         mine, its = found[one], objects.shapes[other] if other >= 0 else None

@@ -46,7 +46,7 @@ class ParseSettings:
     parameters_max: int = 64  # of a record
     parameter_chars_max: int = 1_024  # of one parameter
     entities_max: int = 32  # of a record; the most telling kinds are kept
-    shapes_max: int = 50_000  # distinct skeletons remembered, about 3 kB each
+    shapes_max: int = 50_000  # distinct skeletons remembered of lines, and of JSON objects; about 3 kB each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Parser:
             entities_max=self._settings.entities_max,
         )
         self._shapes = Shapes(shapes_max=self._settings.shapes_max, extent=self._extent)
-        self._unread = UnreadObjects()
+        self._unread = UnreadObjects(shapes_max=self._settings.shapes_max, chars_max=self._settings.chars_max)
         self._object_shapes = ObjectShapes(shapes_max=self._settings.shapes_max, extent=self._extent)
         self._streams: dict[tuple[str, str], StreamTemplates] = {}  # the one used last is last
         self._changed: dict[str, Template] = {}

@@ -54,8 +54,14 @@ def spread(codes: Codes, counts: Sequence[int]) -> tuple[Codes, Offsets]:
     return rows, np.arange(len(rows)) + np.repeat(shift, of_row)
 
 
-def numbered(keys: pl.DataFrame) -> tuple[Codes, pl.DataFrame]:
-    """The number of the key of each row, and the distinct keys in the order they first appear."""
+def numbered(texts: pl.Series) -> tuple[Codes, pl.Series]:
+    """The number of each text, and the distinct texts in the order they first appear."""
+    codes, distinct = numbered_rows(texts.to_frame("key"))
+    return codes, distinct["key"]
+
+
+def numbered_rows(keys: pl.DataFrame) -> tuple[Codes, pl.DataFrame]:
+    """The number of each row, and the distinct rows in the order they first appear."""
     distinct = keys.unique(maintain_order=True).with_row_index("number")
     codes = keys.join(distinct, on=keys.columns, how="left", maintain_order="left", nulls_equal=True)["number"]
     return codes.to_numpy(), distinct.drop("number")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 import polars as pl
 
-from ingest.batch import Rejected, Unread
+from ingest.batch import Part, Rejected, Unread
 from ingest.conventions import Asked, to_lines
 from ingest.csv_rows import rows_of_csv
 from ingest.json_rows import Rows, are_valid, rows_of_json, rows_of_ndjson
 from ingest.limits import Limits
 from ingest.lines import Split, reject, split, text_of
 from tocsin.errors import InputError
-from tocsin.record import LINES
+from tocsin.record import lines_of_texts
 
 Format = Literal["auto", "ndjson", "json", "csv", "text"]
 
@@ -44,14 +44,6 @@ class PlainOptions:
     message_field: str | None = None  # by convention
 
 
-class Taken(NamedTuple):
-    """What is in a body."""
-
-    lines: pl.DataFrame  # LINES
-    rejected: tuple[Rejected, ...]
-    unread: Unread | None
-
-
 def decode_plain(
     body: bytes, *, content_type: str, options: PlainOptions, limits: Limits
 ) -> tuple[pl.DataFrame, tuple[Rejected, ...]]:
@@ -76,7 +68,7 @@ def decode_plain(
     return _lines_of_rows(rows_of_ndjson(split(text, limits), limits), asked, limits)
 
 
-def take_plain(body: bytes, *, content_type: str, options: PlainOptions, limits: Limits) -> Taken:
+def take_plain(body: bytes, *, stream: str, content_type: str, options: PlainOptions, limits: Limits) -> Part:
     """As `decode_plain`, but valid lines of JSON are only checked, and read later with those of other bodies.
 
     Raises:
@@ -87,8 +79,10 @@ def take_plain(body: bytes, *, content_type: str, options: PlainOptions, limits:
     if form == "ndjson" and options.time_field is None:
         parts = split(text, limits)
         if parts.texts and are_valid(parts.texts, limits):
-            return Taken(_lines_of_text(parts), parts.rejected, Unread(message_field=options.message_field))
-    return Taken(*decode_plain(body, content_type=content_type, options=options, limits=limits), None)
+            unread = Unread(message_field=options.message_field)
+            return Part(stream=stream, lines=_lines_of_text(parts), rejected=parts.rejected, unread=unread)
+    lines, rejected = decode_plain(body, content_type=content_type, options=options, limits=limits)
+    return Part(stream=stream, lines=lines, rejected=rejected)
 
 
 def _sniff(text: str, content_type: str) -> Format:
@@ -110,13 +104,7 @@ def _is_one_document(text: str) -> bool:
 
 
 def _lines_of_text(parts: Split) -> pl.DataFrame:
-    columns = {
-        name: pl.Series(name, [None], dtype=dtype).new_from_index(0, len(parts.texts)) for name, dtype in LINES.items()
-    }
-    return pl.DataFrame(
-        columns
-        | {"position": pl.Series(parts.positions, dtype=pl.UInt32), "body": pl.Series(parts.texts, dtype=pl.String)}
-    )
+    return lines_of_texts(pl.Series(parts.texts, dtype=pl.String), parts.positions)
 
 
 def _lines_of_rows(found: Rows, asked: Asked, limits: Limits) -> tuple[pl.DataFrame, tuple[Rejected, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ingest.pieces import Codes, numbered
+from ingest.pieces import Codes, numbered_rows
 from ingest.plans import carry_out
 from ingest.shapes import Shape, Shapes
 from ingest.templates import StreamTemplates
@@ -50,7 +50,7 @@ def read_texts(texts: Texts, shapes: Shapes, batch: Codes, streams: Sequence[Str
     """
     if not len(texts.rows):
         return pl.DataFrame(schema=READ)
-    codes, keys = numbered(pl.DataFrame({"shape": texts.codes, "stream": stream_numbers(streams)[batch]}))
+    codes, keys = numbered_rows(pl.DataFrame({"shape": texts.codes, "stream": stream_numbers(streams)[batch]}))
     distinct = [texts.shapes[shape] for shape in keys["shape"]]
     found = [
         streams[stream].find(shape.message.masked.text) if shape.is_text else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
 
 from ingest.entities import entity
@@ -12,9 +13,9 @@ from ingest.fields import find
 from ingest.header import Header, begin
 from ingest.likeness import varying
 from ingest.mask import WILDCARD, Masked, mask
-from ingest.pieces import Codes
+from ingest.pieces import Codes, numbered
 from ingest.plans import OWN, Constants, Extent, Place, Plan, entity_table, parameter_table
-from ingest.skeleton import collapse, skeleton, skeletons
+from ingest.skeleton import collapse_unknown, skeleton, skeletons
 from ingest.values import Span
 
 _GARBAGE_SHARE = 0.3  # of characters that are no text; more make a line binary, chosen, not measured
@@ -59,18 +60,18 @@ class Shapes:
     def of(self, texts: pl.Series) -> tuple[list[Shape], Codes]:
         """Distinct shapes of texts, in the order they first appear, and which of them each text has."""
         self._forget()
-        frame = pl.DataFrame({"skeleton": skeletons(texts)})
-        distinct = frame.unique(maintain_order=True)
-        shapes: dict[int, int] = {}  # identity of a shape -> code
+        codes_of_rows, distinct = numbered(skeletons(texts))
+        codes: dict[str, int] = {}
         found: list[Shape] = []
-        codes = []
-        for shape in self._look_up(distinct["skeleton"]):
-            code = shapes.setdefault(id(shape), len(found))
+        of_skeleton = []
+        for name in collapse_unknown(distinct, self._known):
+            code = codes.setdefault(name, len(found))
             if code == len(found):
-                found.append(shape)
-            codes.append(code)
-        coded = distinct.with_columns(pl.Series("code", codes, dtype=pl.UInt32))
-        return found, frame.join(coded, on="skeleton", how="left", maintain_order="left")["code"].to_numpy()
+                if name not in self._known:
+                    self._known[name] = self._read(name)
+                found.append(self._known[name])
+            of_skeleton.append(code)
+        return found, np.array(of_skeleton, np.uint32)[codes_of_rows]
 
     def plan(self, shape: Shape, template: tuple[str, ...]) -> Plan:
         """What is cut out of lines of `shape` whose template has these tokens."""
@@ -80,19 +81,6 @@ class Shapes:
                 shape.plans = {}
             plan = shape.plans[template] = self._planned(shape, template)
         return plan
-
-    def _look_up(self, distinct: pl.Series) -> list[Shape]:
-        names = distinct.to_list()
-        found = list(map(self._known.get, names))
-        new = [at for at, shape in enumerate(found) if shape is None]
-        if new:
-            # Ids make most skeletons that are not known; without their letters many are
-            for at, name in zip(new, collapse(distinct.gather(new)).to_list(), strict=True):
-                shape = self._known.get(name)
-                if shape is None:
-                    shape = self._known[name] = self._read(name)
-                found[at] = shape
-        return found  # type: ignore[return-value]  # what was not known is now
 
     def _read(self, line: str) -> Shape:
         if _is_garbage(line):

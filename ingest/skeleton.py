@@ -8,6 +8,8 @@ is left: a 1 at the beginning of a line, as times since 1970 have it and other n
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 import polars as pl
 
@@ -62,6 +64,15 @@ def collapse(new: pl.Series) -> pl.Series:
     is_prefixed = (second == ord("x")) | (second == ord("X"))
     text[starts[is_prefixed] + 1] = ord("x")
     return pl.read_lines(text.tobytes()).to_series().alias(new.name)
+
+
+def collapse_unknown(distinct: pl.Series, known: Container[str]) -> list[str]:
+    """Distinct skeletons; of those that are not known as they are, what `collapse` makes of them."""
+    names: list[str] = distinct.to_list()
+    new = [at for at, name in enumerate(names) if name not in known]
+    for at, name in zip(new, collapse(distinct.gather(new)).to_list(), strict=True):
+        names[at] = name
+    return names
 
 
 class _Words:

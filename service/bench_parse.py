@@ -23,7 +23,7 @@ from ingest.skeleton import skeletons
 from ingest.templates import StreamTemplates, TemplateSettings
 from service.bench import ratio, row
 from service.load import bodies
-from tocsin.record import LINES
+from tocsin.record import lines_of_texts
 
 _SYSTEMS = ("HDFS", "BGL", "OpenSSH", "Apache", "Thunderbird", "Linux")
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -135,19 +135,15 @@ def _records() -> Callable[[pl.Series], object]:
     offsets = iter(range(2**31))
 
     def work(lines: pl.Series) -> object:
-        columns = {name: pl.Series([None], dtype=kind).new_from_index(0, len(lines)) for name, kind in LINES.items()}
-        columns |= {"position": pl.int_range(len(lines), dtype=pl.UInt32, eager=True), "body": lines}
-        batch = Batch(
-            tenant="default",
-            stream="sample",
-            observed_time=NOW,
-            identity=None,
-            fingerprint="",
-            lines=pl.DataFrame(columns),
-        )
-        return parser.parse(batch, next(offsets))
+        return parser.parse(batch_of("sample", lines), next(offsets))
 
     return work
+
+
+def batch_of(stream: str, bodies: pl.Series) -> Batch:
+    """Lines of text as they come out of the journal."""
+    lines = lines_of_texts(bodies, range(len(bodies)))
+    return Batch(tenant="default", stream=stream, observed_time=NOW, identity=None, fingerprint="", lines=lines)
 
 
 def _peer(lines: list[str], mask: Callable[[str], str]) -> float:

@@ -115,16 +115,4 @@ async def _listen(
 
 def _batches(parts: Sequence[Part], messages: Sequence[M], tenant: str, observed_time: datetime) -> list[Batch]:
     fingerprint = blake2b(b"\n".join(message.raw for message in messages), digest_size=16).hexdigest()
-    return [
-        Batch(
-            tenant=tenant,
-            stream=part.stream,
-            observed_time=observed_time,
-            identity=None,
-            fingerprint=fingerprint,
-            lines=part.lines,
-            rejected=part.rejected,
-        )
-        for part in parts
-        if part.lines.height or part.rejected
-    ]
+    return [part.batch(tenant, observed_time, fingerprint) for part in parts if part.lines.height or part.rejected]

@@ -75,18 +75,8 @@ class _Watch:
 
 
 def _decoded(body: Body) -> Batch:
-    kind = "application/x-ndjson" if body.content.startswith(b"{") else "text/plain"
-    taken = take_plain(body.content, content_type=kind, options=PlainOptions(), limits=Limits())
-    return Batch(
-        tenant="default",
-        stream=body.stream,
-        observed_time=_NOW,
-        identity=None,
-        fingerprint="",
-        lines=taken.lines,
-        rejected=taken.rejected,
-        unread=taken.unread,
-    )
+    part = take_plain(body.content, stream=body.stream, content_type=body.kind, options=PlainOptions(), limits=Limits())
+    return part.batch("default", _NOW, "")
 
 
 def _keep_all(payloads: Sequence[bytes], folder: Path, watch: _Watch) -> None:

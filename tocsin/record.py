@@ -5,6 +5,8 @@ Names follow the OpenTelemetry log data model. A frame is a polars DataFrame; no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 TIME = pl.Datetime("ns", "UTC")
@@ -40,6 +42,17 @@ RECORDS: dict[str, pl.DataType] = {
 
 #: The template of a line that could not be parsed.
 UNPARSED = "0" * 16
+
+
+def lines_of_texts(bodies: pl.Series, positions: Sequence[int]) -> pl.DataFrame:
+    """A LINES frame of texts of which the sender said nothing else.
+
+    Args:
+        bodies: the texts, String.
+        positions: place of each in its request.
+    """
+    columns = {name: pl.Series([None], dtype=kind).new_from_index(0, len(bodies)) for name, kind in LINES.items()}
+    return pl.DataFrame(columns | {"position": pl.Series(positions, dtype=pl.UInt32), "body": bodies})
 
 
 def empty_lines() -> pl.DataFrame:

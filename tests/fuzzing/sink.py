@@ -32,16 +32,7 @@ _BOUNDS = ParseSettings(
 
 def batch_of(part: Part) -> Batch:
     check_stream(part.stream)
-    return Batch(
-        tenant="t",
-        stream=part.stream,
-        observed_time=NOW,
-        identity=None,
-        fingerprint="",
-        lines=part.lines,
-        rejected=part.rejected,
-        unread=part.unread,
-    )
+    return part.batch("t", NOW, "")
 
 
 class Sink:
@@ -50,7 +41,7 @@ class Sink:
     def __init__(self) -> None:
         self.messages: set[str] = set()
         self._parser = Parser(_BOUNDS)
-        self._unread = UnreadObjects()
+        self._unread = UnreadObjects(shapes_max=100, chars_max=4096)
         self._offset = 0
 
     def note(self, message: str) -> None:

@@ -136,12 +136,12 @@ def _plain(form: Format, data: bytes, limits: Limits) -> list[Part]:
         format=form, time_field="time" if choice == 0 else None, message_field={1: "message", 2: "a.b"}.get(choice)
     )
     content_type = ("", "application/json", "text/plain", "application/x-ndjson", "text/csv")[choice % 5]
-    taken = take_plain(data, content_type=content_type, options=options, limits=limits)
+    taken = take_plain(data, stream="s", content_type=content_type, options=options, limits=limits)
     if taken.unread is not None:
         lines, rejected = decode_plain(data, content_type=content_type, options=options, limits=limits)
         # Lines with a number that is out of range are refused by one, and kept as text by the other.
         assert len(taken.lines) + len(taken.rejected) == len(lines) + len(rejected), "a line was lost"
-    return [Part(stream="s", lines=taken.lines, rejected=taken.rejected, unread=taken.unread)]
+    return [taken]
 
 
 def _otlp(signal: Signal, form: Form, data: bytes, limits: Limits) -> Sequence[Part]:

@@ -65,7 +65,7 @@ def test_by_shape_is_as_one_by_one(
     documents: list[dict[str, Any]], message_field: str | None, separators: tuple[str, str]
 ) -> None:
     bodies = pl.Series([json.dumps(one, separators=separators, ensure_ascii=False) for one in documents])
-    same(UnreadObjects().read(bodies, message_field), alone(documents, message_field))
+    same(UnreadObjects(shapes_max=100, chars_max=4096).read(bodies, message_field), alone(documents, message_field))
 
 
 def test_lines_of_one_skeleton_have_their_own_values() -> None:
@@ -73,7 +73,7 @@ def test_lines_of_one_skeleton_have_their_own_values() -> None:
         {"ts": f"2026-03-01T10:00:0{n}.25Z", "level": 30 + 10 * (n % 2), "log": {"x": n}, "msg": f"took {n} ms", "n": n}
         for n in range(6)
     ]
-    found = UnreadObjects().read(pl.Series([json.dumps(one) for one in documents]), None)
+    found = UnreadObjects(shapes_max=100, chars_max=4096).read(pl.Series([json.dumps(one) for one in documents]), None)
     same(found, alone(documents))
     assert found["body"].to_list() == [f"took {n} ms" for n in range(6)]
     assert [json.loads(text) for text in found["attributes"]] == [{"log": {"x": n}, "n": n} for n in range(6)]
@@ -92,7 +92,7 @@ def test_lines_of_one_skeleton_have_their_own_values() -> None:
 )
 def test_only_valid_lines_are_left_for_later(line: str, is_left: bool) -> None:  # noqa: FBT001 -- a parameter of the test
     body = f'{{"msg":"b"}}\n{line}\n'.encode()
-    taken = take_plain(body, content_type="application/x-ndjson", options=PlainOptions(), limits=Limits())
+    taken = take_plain(body, stream="s", content_type="application/x-ndjson", options=PlainOptions(), limits=Limits())
     assert (taken.unread is not None) == is_left
     assert len(taken.lines) + len(taken.rejected) == 2
 
@@ -100,14 +100,14 @@ def test_only_valid_lines_are_left_for_later(line: str, is_left: bool) -> None: 
 def test_a_number_out_of_range_makes_a_line_text() -> None:
     lines = [f'{{"msg":"x","n":{n}}}' for n in ("1e307", "5e309", "[1,5e309]", "[123456e400]")] * 2
     body = "\n".join(lines).encode()
-    taken = take_plain(body, content_type="application/x-ndjson", options=PlainOptions(), limits=Limits())
+    taken = take_plain(body, stream="s", content_type="application/x-ndjson", options=PlainOptions(), limits=Limits())
     assert taken.unread is not None
-    found = UnreadObjects().read(taken.lines["body"], "msg")
+    found = UnreadObjects(shapes_max=100, chars_max=4096).read(taken.lines["body"], "msg")
     assert found["body"].to_list() == ["x", *lines[1:4]] * 2
     assert [json.loads(text) for text in found["attributes"]] == [{"n": 1e307}, {}, {}, {}] * 2
 
 
 def test_a_level_with_an_exponent_is_read_as_a_number() -> None:
     lines = [f'{{"msg":"x","level":{level}}}' for level in ("3e0", "5e-3", "4E+1", "3.5e0")] * 2
-    found = UnreadObjects().read(pl.Series(lines), None)
+    found = UnreadObjects(shapes_max=100, chars_max=4096).read(pl.Series(lines), None)
     same(found, alone([json.loads(line) for line in lines]))
